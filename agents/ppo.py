@@ -1,0 +1,167 @@
+"""PPO through stable-baselines3: train, choose the checkpoint on the validation block, keep it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+# Sets environment variables that must be there before stable-baselines3 is imported.
+from foretrade.agents.store import PolicyAgent, PolicySpec, save_policy  # isort: split
+
+import gymnasium
+import numpy as np
+import pandas as pd
+import torch
+from gymnasium.wrappers import TransformReward
+from stable_baselines3 import PPO
+from stable_baselines3.common.callbacks import BaseCallback
+from stable_baselines3.common.logger import configure
+from stable_baselines3.common.monitor import Monitor
+from stable_baselines3.common.vec_env import DummyVecEnv
+
+from foretrade.agents.ppo_config import PPOConfig
+from foretrade.envs.market import MarketEnv
+from foretrade.envs.rewards import log_growth
+from foretrade.markets.arrays import Floats
+from foretrade.storage import atomic_path, write_json
+
+
+def train_ppo(
+    training: MarketEnv,
+    validation: MarketEnv,
+    config: PPOConfig,
+    *,
+    seed: int,
+    folder: Path,
+    tensorboard: bool = True,
+) -> PolicyAgent:
+    """Train one policy and return its best checkpoint, as judged on the validation block alone.
+
+    Writes into ``folder``: ``policy.safetensors`` and ``policy.json`` (the best checkpoint),
+    ``validation.csv`` (steps, net log growth and Sharpe ratio a bar of every checkpoint: each is a
+    trial),
+    ``progress.json`` and TensorBoard event files. The same environments, configuration and seed
+    give the same tensors on the same machine; torch is set to one thread for that.
+
+    Args:
+        training: Market with random starts, on the training block.
+        validation: Market on the validation block, played once from its start a checkpoint.
+    """
+    torch.set_num_threads(1)
+    spec = _policy_spec(training, config)
+    environments = DummyVecEnv(
+        [partial(_training_copy, training, config.reward_scale) for _ in range(config.environments)]
+    )
+    model = PPO(
+        "MlpPolicy",
+        environments,
+        learning_rate=_linear_decay(config.learning_rate),
+        n_steps=config.rollout_bars,
+        batch_size=config.batch_size,
+        n_epochs=config.epochs,
+        gamma=config.gamma,
+        gae_lambda=config.gae_lambda,
+        clip_range=config.clip_range,
+        ent_coef=config.entropy_coefficient,
+        vf_coef=config.value_coefficient,
+        policy_kwargs=spec.policy_kwargs(),
+        seed=seed,
+        device="cpu",
+    )
+    model.set_logger(configure(str(folder / "tensorboard"), ["tensorboard"] if tensorboard else []))
+    chooser = ChooseOnValidation(PolicyAgent(spec, model.policy), validation, config, folder)
+    model.learn(config.updates * config.environments * config.rollout_bars, callback=chooser)
+    return chooser.finish()
+
+
+class ChooseOnValidation(BaseCallback):
+    """Play the validation block at every checkpoint, remember the best policy, record progress."""
+
+    def __init__(
+        self, agent: PolicyAgent, validation: MarketEnv, config: PPOConfig, folder: Path
+    ) -> None:
+        super().__init__()
+        self.agent = agent
+        self.validation = validation
+        self.folder = folder
+        self.updates = config.updates
+        marks = np.linspace(0, config.updates, min(config.checkpoints, config.updates) + 1)
+        self.due = set(np.ceil(marks[1:]).astype(int).tolist())
+        self.update = 0
+        self.trials: list[dict[str, float]] = []
+        self.best: dict[str, torch.Tensor] = {}
+
+    def _on_rollout_start(self) -> None:
+        self._after_update()
+
+    def _on_training_end(self) -> None:
+        self._after_update()
+
+    def _on_step(self) -> bool:
+        return True
+
+    def _after_update(self) -> None:
+        if self.update in self.due:
+            steps = net_log_growth(self.agent, self.validation)
+            growth, spread = float(steps.sum()), float(steps.std())
+            if not self.trials or growth > max(trial["log_growth"] for trial in self.trials):
+                self.best = {k: v.clone() for k, v in self.agent.policy.state_dict().items()}
+            sharpe = float(steps.mean()) / spread if spread > 0 else np.nan
+            self.trials.append({"steps": self.num_timesteps, "log_growth": growth, "sharpe": sharpe})
+            self.logger.record("validation/log_growth", growth)
+        write_json(self.folder / "progress.json", {"update": self.update, "of": self.updates})
+        self.update += 1
+
+    def finish(self) -> PolicyAgent:
+        """The best checkpoint, written to disk after its record of trials."""
+        with atomic_path(self.folder / "validation.csv") as path:
+            pd.DataFrame(self.trials).to_csv(path, index=False)
+        self.agent.policy.load_state_dict(self.best)
+        self.agent.policy.set_training_mode(False)
+        save_policy(self.agent, self.folder)
+        return self.agent
+
+
+def net_log_growth(agent: PolicyAgent, env: MarketEnv) -> Floats:
+    """Log growth of equity at each step of one episode from the block's start, after costs.
+
+    A ruined account's last step counts as ``log(RUIN_LEVEL)``.
+    """
+    agent.reset()
+    observation, info = env.reset(seed=0)
+    equity, over = info["equity"], False
+    steps = []
+    while not over:
+        action = agent.decide(observation[None])[0]
+        observation, _, terminated, truncated, info = env.step(action)
+        steps.append(log_growth(equity, info["equity"]))
+        equity, over = info["equity"], terminated or truncated
+    return np.array(steps)
+
+
+def _policy_spec(env: MarketEnv, config: PPOConfig) -> PolicySpec:
+    space = env.action_space
+    if isinstance(space, gymnasium.spaces.Discrete):
+        actions = {"n": float(space.n)}
+    else:
+        assert isinstance(space, gymnasium.spaces.Box)
+        actions = {"low": float(space.low[0]), "high": float(space.high[0])}
+    return PolicySpec(
+        entries=env.layout.names,
+        low=tuple(env.layout.low.tolist()),
+        high=tuple(env.layout.high.tolist()),
+        actions=actions,
+        net_arch=config.net_arch,
+        activation=config.activation,
+        log_std_init=config.log_std_init,
+    )
+
+
+def _training_copy(env: MarketEnv, reward_scale: float) -> gymnasium.Env[Any, Any]:
+    return Monitor(TransformReward(env.copy(), lambda reward: float(reward) * reward_scale))
+
+
+def _linear_decay(start: float) -> Callable[[float], float]:
+    return lambda remaining: start * remaining

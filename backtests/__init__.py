@@ -1,0 +1,1 @@
+"""Did it work, and may we believe it."""

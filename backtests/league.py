@@ -1,0 +1,114 @@
+"""The league table: one row a strategy; several seeds of one agent make one row."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+import pandas as pd
+
+from foretrade.backtests.metrics import Scores
+
+
+@dataclass(frozen=True)
+class Strategy:
+    """A row of the table.
+
+    Args:
+        label: As shown.
+        runs: Names of its runs: one, or one a seed.
+        note: What it is, in a few words.
+    """
+
+    label: str
+    runs: tuple[str, ...]
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Row:
+    """A strategy's scores: those of its median run by Sharpe ratio, and the range over its runs."""
+
+    strategy: Strategy
+    median_run: str
+    scores: Scores
+    sharpe_min: float
+    sharpe_max: float
+
+
+def league_rows(strategies: Iterable[Strategy], scores: Mapping[str, Scores]) -> list[Row]:
+    """Rows in the order given. Of an even number of runs the lower middle one is the median."""
+    rows = []
+    for strategy in strategies:
+        ranked = sorted(strategy.runs, key=lambda name: _rank(scores[name].sharpe))
+        median = ranked[(len(ranked) - 1) // 2]
+        low, high = scores[ranked[0]].sharpe, scores[ranked[-1]].sharpe
+        rows.append(Row(strategy, median, scores[median], low, high))
+    return rows
+
+
+def league_frame(rows: Sequence[Row]) -> pd.DataFrame:
+    """The table as numbers, for ``league.csv``."""
+    return pd.DataFrame(
+        [
+            {
+                "strategy": row.strategy.label,
+                "runs": len(row.strategy.runs),
+                "median_run": row.median_run,
+                "sharpe_min": row.sharpe_min,
+                "sharpe_max": row.sharpe_max,
+            }
+            | vars(row.scores)
+            for row in rows
+        ]
+    )
+
+
+def table_cells(rows: Sequence[Row]) -> tuple[list[str], list[list[str]]]:
+    """Header and cells as text, for the terminal, Markdown and HTML alike."""
+    header = [
+        "Strategy", "Sharpe", "95 % interval", "Seeds", "Gross Sharpe", "CAGR", "Volatility",
+        "Max drawdown", "Turnover / year", "Costs / year", "In market",
+    ]  # fmt: skip
+    return header, [_cells(row) for row in rows]
+
+
+def markdown_table(rows: Sequence[Row]) -> str:
+    """The table in GitHub's Markdown."""
+    header, cells = table_cells(rows)
+    lines = [header, ["---", *["--:"] * (len(header) - 1)], *cells]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines) + "\n"
+
+
+def _cells(row: Row) -> list[str]:
+    s = row.scores
+    several = len(row.strategy.runs) > 1
+    seeds = f"{_number(row.sharpe_min)} … {_number(row.sharpe_max)}" if several else ""
+    interval = "–" if math.isnan(s.sharpe_low) else f"{s.sharpe_low:.2f} … {s.sharpe_high:.2f}"
+    label = row.strategy.label + (" (ruined)" if s.ruined else "")
+    return [
+        label,
+        _number(s.sharpe),
+        interval,
+        seeds,
+        _number(s.gross_sharpe),
+        _percent(s.cagr),
+        _percent(s.volatility),
+        _percent(s.max_drawdown),
+        f"{s.turnover:.1f}×",
+        f"{s.cost_bps:.0f} bp",
+        f"{s.time_in_market:.0%}",
+    ]
+
+
+def _number(value: float) -> str:
+    return "–" if math.isnan(value) else f"{value:.2f}"
+
+
+def _percent(value: float) -> str:
+    return "–" if math.isnan(value) else f"{value:.1%}"
+
+
+def _rank(sharpe: float) -> float:
+    return -math.inf if math.isnan(sharpe) else sharpe

@@ -1,0 +1,103 @@
+"""Pictures of a report, as SVG text."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping, Sequence
+
+import matplotlib
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from foretrade.backtests.engine import Run
+
+COLOURS = ("#1f77b4", "#d62728", "#2ca02c", "#9467bd", "#ff7f0e", "#8c564b", "#17becf", "#7f7f7f")
+WIDTH_INCHES = 10.0
+
+
+def equity_curves(lines: Mapping[str, Run], bands: Mapping[str, Sequence[Run]]) -> str:
+    """Equity relative to the start, ``bands`` shades the range over an agent's seeds."""
+    figure, axes = _axes(4.2)
+    for (label, run), colour in zip(lines.items(), _colours(), strict=False):
+        relative = run.equity / run.initial_equity
+        axes.plot(relative.index, relative, label=label, color=colour, linewidth=1.3)
+        if len(bands.get(label, ())) > 1:
+            seeds = pd.concat([r.equity / r.initial_equity for r in bands[label]], axis=1)
+            axes.fill_between(
+                seeds.index, seeds.min(axis=1), seeds.max(axis=1), color=colour, alpha=0.15, linewidth=0
+            )
+    axes.axhline(1.0, color="black", linewidth=0.6)
+    axes.set_ylabel("equity / initial equity")
+    axes.legend(loc="upper left", frameon=False, ncols=2)
+    return _svg(figure)
+
+
+def drawdowns(lines: Mapping[str, Run]) -> str:
+    """Loss from the highest equity so far."""
+    figure, axes = _axes(2.8)
+    for (label, run), colour in zip(lines.items(), _colours(), strict=False):
+        peak = run.equity.cummax().clip(lower=run.initial_equity)
+        axes.plot(run.equity.index, run.equity / peak - 1, label=label, color=colour, linewidth=1.1)
+    axes.yaxis.set_major_formatter(lambda value, _: f"{value:.0%}")
+    axes.set_ylabel("drawdown")
+    axes.legend(loc="lower left", frameon=False, ncols=2)
+    return _svg(figure)
+
+
+def positions(lines: Mapping[str, Run]) -> str:
+    """Weight held at each close, one panel a strategy."""
+    figure = Figure(figsize=(WIDTH_INCHES, 1.25 * len(lines) + 0.5), layout="constrained")
+    panels = np.atleast_1d(figure.subplots(len(lines), 1, sharex=True, sharey=True))
+    for axes, (label, run), colour in zip(panels, lines.items(), _colours(), strict=False):
+        axes.fill_between(
+            run.weights.index, run.weights, step="post", color=colour, alpha=0.6, linewidth=0
+        )
+        axes.axhline(0.0, color="black", linewidth=0.5)
+        axes.set_title(label, fontsize=9, loc="left")
+        axes.grid(alpha=0.25)
+    panels[len(lines) // 2].set_ylabel("weight")
+    return _svg(figure)
+
+
+def forecast_quality(scores: Mapping[str, Mapping[str, float | None]]) -> str:
+    """Rank information coefficient (with its white-noise interval) and R²_OS of each forecaster."""
+    figure = Figure(figsize=(WIDTH_INCHES, 0.34 * len(scores) + 1.1), layout="constrained")
+    left, right = figure.subplots(1, 2, sharey=True)
+    names = list(scores)[::-1]
+    for axes, key, title in (
+        (left, "rank_ic", "rank information coefficient (bar: ± 1.96/√n)"),
+        (right, "r2_os", "R² out of sample against the historical mean"),
+    ):
+        values = [scores[name][key] for name in names]
+        shown = [np.nan if value is None else value for value in values]
+        error = [1.96 / np.sqrt(scores[n]["observations"] or np.inf) for n in names]
+        axes.barh(
+            names, shown, color=COLOURS[0], alpha=0.75,
+            xerr=error if key == "rank_ic" else None, ecolor="#555555",
+        )  # fmt: skip
+        axes.axvline(0.0, color="black", linewidth=0.7)
+        axes.set_title(title, fontsize=9)
+        axes.grid(axis="x", alpha=0.25)
+    right.xaxis.set_major_formatter(lambda value, _: f"{value:.1%}")
+    return _svg(figure)
+
+
+def _axes(height: float) -> tuple[Figure, Axes]:
+    figure = Figure(figsize=(WIDTH_INCHES, height), layout="constrained")
+    axes = figure.subplots()
+    axes.grid(alpha=0.25)
+    return figure, axes
+
+
+def _colours() -> list[str]:
+    return list(COLOURS) * 4
+
+
+def _svg(figure: Figure) -> str:
+    """SVG text, the same for the same data."""
+    buffer = io.StringIO()
+    with matplotlib.rc_context({"svg.hashsalt": "foretrade", "svg.fonttype": "none"}):
+        figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
+    return buffer.getvalue()

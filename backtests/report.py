@@ -1,0 +1,131 @@
+"""``report.html``: the verdict in words, the table, the pictures; one file, no outside resource."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from foretrade.backtests import pictures
+from foretrade.backtests.engine import Run
+from foretrade.backtests.league import Row, markdown_table, table_cells
+from foretrade.backtests.significance import deflated_sharpe
+from foretrade.storage import write_text
+
+CONFIDENCE = 0.95
+
+
+@dataclass(frozen=True)
+class Trials:
+    """What was compared before the winner was shown.
+
+    Args:
+        count: Checkpoints, over all seeds and agents, whose validation score was looked at.
+        variance: Of their Sharpe ratios on the validation block, per bar.
+    """
+
+    count: int
+    variance: float
+
+
+@dataclass(frozen=True)
+class Report:
+    """Everything that the page shows.
+
+    Args:
+        title: Of the experiment.
+        setting: What was traded, when and at what cost: label to text.
+        rows: The league table; the first row is the agent, ``benchmark`` labels buy-and-hold.
+        runs: By name.
+        forecasts: Scores of each forecaster on the test block.
+        trials: For the deflated Sharpe ratio.
+        warnings: What a reader must know about the data or the fills.
+        tearsheets: Run name to the relative path of its tear sheet.
+    """
+
+    title: str
+    setting: Mapping[str, str]
+    rows: Sequence[Row]
+    benchmark: str
+    runs: Mapping[str, Run]
+    forecasts: Mapping[str, Mapping[str, float | None]]
+    trials: Trials
+    warnings: Sequence[str]
+    tearsheets: Mapping[str, str]
+
+    def verdict(self) -> str:
+        """One sentence: is there an edge after costs, and how sure is that."""
+        agent = self.rows[0]
+        scores, returns = agent.scores, self.runs[agent.median_run].returns.to_numpy()
+        deflated = deflated_sharpe(returns, self.trials.count, self.trials.variance)
+        benchmark = next(row for row in self.rows if row.strategy.label == self.benchmark)
+        proven = scores.sharpe_low > 0 and deflated > CONFIDENCE
+        better = scores.sharpe > benchmark.scores.sharpe
+        finding = "An edge after costs that luck does not explain" if proven else "No edge after costs"
+        if scores.ruined:
+            finding = "The account was ruined"
+        elif proven and not better:
+            finding = "A positive return after costs, but not above buy-and-hold"
+        seeds = len(agent.strategy.runs)
+        return (
+            f"{finding}: {agent.strategy.label} has a net Sharpe ratio of {scores.sharpe:.2f} "
+            f"(median of {seeds} seeds, which range from {agent.sharpe_min:.2f} to "
+            f"{agent.sharpe_max:.2f}; 95 % interval {scores.sharpe_low:.2f} to "
+            f"{scores.sharpe_high:.2f}), against {benchmark.scores.sharpe:.2f} for "
+            f"{self.benchmark.lower()}. Probability of a Sharpe ratio above what the best of "
+            f"{self.trials.count} trials would show by luck: {deflated:.2f}."
+        )
+
+    def markdown(self) -> str:
+        """Verdict and table, for a terminal or a pull request."""
+        notes = "".join(f"- {text}\n" for text in self.warnings)
+        setting = "; ".join(f"{key}: {value}" for key, value in self.setting.items())
+        return (
+            f"**{self.verdict()}**\n\n{markdown_table(self.rows)}\n{setting}.\n\n{notes}".rstrip() + "\n"
+        )
+
+    def html(self) -> str:
+        """The whole page; every text is escaped."""
+        environment = Environment(
+            loader=FileSystemLoader(Path(__file__).parent),
+            autoescape=True,
+            undefined=StrictUndefined,
+            trim_blocks=True,
+            lstrip_blocks=True,
+        )
+        header, cells = table_cells(self.rows)
+        links = [self.tearsheets.get(row.median_run, "") for row in self.rows]
+        return environment.get_template("report.html.jinja").render(
+            report=self,
+            verdict=self.verdict(),
+            header=header,
+            table=list(zip(cells, links, [row.strategy.note for row in self.rows], strict=True)),
+            pictures=self._pictures(),
+        )
+
+    def write(self, folder: Path) -> list[Path]:
+        """Write ``report.html`` and ``report.md``."""
+        write_text(folder / "report.html", self.html())
+        write_text(folder / "report.md", self.markdown())
+        return [folder / "report.html", folder / "report.md"]
+
+    def _pictures(self) -> list[dict[str, Any]]:
+        shown = {row.strategy.label: self.runs[row.median_run] for row in self.rows[:6]}
+        bands = {
+            row.strategy.label: [self.runs[name] for name in row.strategy.runs] for row in self.rows
+        }
+        drawn = (
+            ("Equity after costs (shaded: range over seeds)", pictures.equity_curves(shown, bands)),
+            ("Drawdowns", pictures.drawdowns(shown)),
+            ("Positions over time", pictures.positions(shown)),
+            ("Forecast quality on the test block", pictures.forecast_quality(self.forecasts)),
+        )
+        return [{"title": title, "data": _data_uri(svg)} for title, svg in drawn]
+
+
+def _data_uri(svg: str) -> str:
+    return "data:image/svg+xml;base64," + base64.b64encode(svg.encode()).decode()

@@ -1,0 +1,1 @@
+"""What happens when one acts: the Gymnasium market."""

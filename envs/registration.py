@@ -1,0 +1,16 @@
+"""The names under which Gymnasium knows the environments.
+
+Gymnasium 1.0 dropped the ``gymnasium.envs`` entry-point group, so they are registered by
+``import foretrade``; ``gymnasium.make("foretrade:foretrade/Market-v0")`` does that import itself.
+"""
+
+from gymnasium.envs.registration import register, registry
+
+ENVIRONMENTS = {"foretrade/Market-v0": "foretrade.envs.market:MarketEnv"}
+
+
+def register_environments() -> None:
+    """Register every environment that is not registered yet."""
+    for name, entry_point in ENVIRONMENTS.items():
+        if name not in registry:
+            register(id=name, entry_point=entry_point)

@@ -1,0 +1,1 @@
+"""What comes next, from what was known: forecasts that never saw their own label."""

@@ -1,0 +1,101 @@
+"""The contract of a forecaster, and the adapter that lets a scikit-learn regressor keep it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol, Self, runtime_checkable
+
+import numpy as np
+from sklearn.base import BaseEstimator, clone, is_regressor
+
+from foretrade.markets.arrays import AnyArray, Floats
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """Forecast of ``n`` forward log returns.
+
+    Args:
+        mean: Expected log return over the horizon, ``[n]``.
+        std: Its standard deviation, ``[n]``; None if the model has none of its own (the
+            walk-forward then takes it from the model's past errors).
+        quantiles: Level to values ``[n]``; may be empty.
+    """
+
+    mean: Floats
+    std: Floats | None = None
+    quantiles: Mapping[float, Floats] = field(default_factory=dict)
+
+
+@runtime_checkable
+class Forecaster(Protocol):
+    """Scikit-learn shaped: hyper-parameters are keyword arguments of ``__init__``.
+
+    ``X`` is ``[n, lookback_bars, features]``; its last step is the row of the decision. ``y`` is
+    the forward log return, ``[n]``, in time order. A fit with the same seed gives the same bits.
+    """
+
+    def fit(self, X: Floats, y: Floats, sample_weight: Floats | None = None) -> Self: ...
+
+    def predict(self, X: Floats) -> Forecast: ...
+
+    def get_params(self, deep: bool = True) -> dict[str, Any]: ...
+
+    def set_params(self, **params: Any) -> Self: ...
+
+
+@runtime_checkable
+class WarmStarted(Forecaster, Protocol):
+    """A forecaster whose refit starts from the parameters of the fit before.
+
+    ``state`` and ``set_state`` carry those parameters between processes as plain arrays.
+    """
+
+    def update(self, X: Floats, y: Floats) -> Self: ...
+
+    def state(self) -> dict[str, AnyArray]: ...
+
+    def set_state(self, state: Mapping[str, AnyArray], X: Floats) -> Self: ...
+
+
+class SklearnForecaster(BaseEstimator):
+    """Any scikit-learn regressor as a forecaster.
+
+    Args:
+        estimator: Unfitted regressor; it is cloned at each fit.
+        window: ``"last"`` shows it the features of the decision's row, ``"flat"`` the whole window.
+    """
+
+    def __init__(self, estimator: Any, *, window: str = "last") -> None:
+        self.estimator = estimator
+        self.window = window
+
+    def fit(self, X: Floats, y: Floats, sample_weight: Floats | None = None) -> Self:
+        if self.window not in ("last", "flat"):
+            raise ValueError(f"window must be 'last' or 'flat', got {self.window!r}")
+        weights = {} if sample_weight is None else {"sample_weight": sample_weight}
+        self.estimator_ = clone(self.estimator).fit(self._rows(X), y, **weights)
+        return self
+
+    def predict(self, X: Floats) -> Forecast:
+        return Forecast(np.asarray(self.estimator_.predict(self._rows(X)), dtype=np.float64))
+
+    def _rows(self, X: Floats) -> Floats:
+        return X[:, -1] if self.window == "last" else X.reshape(len(X), -1)
+
+
+def as_forecaster(model: Any) -> Forecaster:
+    """The model itself if it is a forecaster, else a scikit-learn regressor in its adapter.
+
+    Raises:
+        TypeError: The model is neither.
+    """
+    if isinstance(model, BaseEstimator) and is_regressor(model):
+        return SklearnForecaster(model)
+    if isinstance(model, Forecaster):
+        return model
+    raise TypeError(
+        f"{type(model).__name__} is neither a forecaster nor a scikit-learn regressor; give it "
+        "fit(X, y), predict(X) -> Forecast, get_params and set_params"
+    )

@@ -1,0 +1,265 @@
+"""The command line. Exit codes: 0 done, 1 failed, 2 bad usage, 130 interrupted."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+
+if TYPE_CHECKING:
+    from foretrade.backtests.report import Report
+    from foretrade.job import Job
+    from foretrade.markets.bars import Bars
+    from foretrade.rundir import RunDirectory
+
+app = typer.Typer(
+    name="foretrade",
+    help="What are forecasts worth when traded? Forecast, train, backtest, report.",
+    epilog="Example: foretrade run --out runs/first --set costs.fee_bps=5",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="markdown",
+)
+output, errors = Console(), Console(stderr=True)
+
+Target = Annotated[
+    Path | None,
+    typer.Argument(
+        metavar="[CONFIG.toml | RUN_DIR]",
+        help="A configuration, or the folder of an existing run; default: S&P 500 daily.",
+        show_default=False,
+    ),
+]
+Out = Annotated[
+    Path | None,
+    typer.Option("--out", help="Folder of the run.", show_default="runs/NAME-HASH"),
+]
+Seed = Annotated[int | None, typer.Option("--seed", min=0, help="First seed.", show_default="0")]
+Set = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="Change one setting; may be repeated."),
+]
+Workers = Annotated[
+    int, typer.Option("--workers", min=0, help="Processes; 0 is one a core. Same results.")
+]
+
+
+@app.command(epilog="Example: foretrade run my.toml --seed 7 --set forecast.lookback_bars=42")
+def run(
+    target: Target = None,
+    out: Out = None,
+    seed: Seed = None,
+    set_: Set = None,
+    workers: Workers = 0,
+) -> None:
+    """The main job, from prices to report; goes on where it was interrupted."""
+    from foretrade.experiment import STEPS
+
+    _do(STEPS, target, out, seed, set_, workers, show_table=True)
+
+
+@app.command(epilog="Example: foretrade forecast runs/first")
+def forecast(
+    target: Target = None,
+    out: Out = None,
+    seed: Seed = None,
+    set_: Set = None,
+    workers: Workers = 0,
+) -> None:
+    """Walk-forward forecasts of every member and of the ensemble."""
+    _do(("forecast",), target, out, seed, set_, workers)
+
+
+@app.command(epilog="Example: foretrade train runs/first")
+def train(
+    target: Target = None,
+    out: Out = None,
+    seed: Seed = None,
+    set_: Set = None,
+    workers: Workers = 0,
+) -> None:
+    """PPO with and without forecasts, on the forecasts of a run."""
+    _do(("train",), target, out, seed, set_, workers)
+
+
+@app.command(epilog="Example: foretrade backtest runs/first")
+def backtest(
+    target: Target = None,
+    out: Out = None,
+    seed: Seed = None,
+    set_: Set = None,
+    workers: Workers = 0,
+) -> None:
+    """Every strategy of a run, once, through its test block."""
+    _do(("backtest",), target, out, seed, set_, workers)
+
+
+@app.command(epilog="Example: foretrade report runs/first --into README.md")
+def report(
+    target: Target = None,
+    out: Out = None,
+    seed: Seed = None,
+    set_: Set = None,
+    workers: Workers = 0,
+    into: Annotated[
+        Path | None,
+        typer.Option(help="Markdown file whose block between foretrade markers the table replaces."),
+    ] = None,
+) -> None:
+    """Table, pictures and tear sheets of a run."""
+    job = _do(("report",), target, out, seed, set_, workers, show_table=True)
+    if into is not None:
+        _splice(into, (job.run.path / "report.md").read_text(encoding="utf-8"))
+
+
+@app.command(epilog='Example: foretrade data prices.csv --timezone "America/New_York"')
+def data(
+    source: Annotated[str | None, typer.Argument(help="A packaged name, a file or a folder.")] = None,
+    list_: Annotated[bool, typer.Option("--list", help="List the packaged data sets.")] = False,
+    timezone: Annotated[str, typer.Option(help="Of naive timestamps; IANA name.")] = "",
+    frequency: Annotated[str, typer.Option(help="1D, 1W, 1M, 1h, 5min, …")] = "1D",
+    session_close: Annotated[str, typer.Option(help="For rows with a date only.")] = "16:00",
+    adjust: Annotated[bool, typer.Option(help="Scale by Adj Close / Close.")] = False,
+) -> None:
+    """What is in a data set, and what is wrong with it."""
+    from foretrade.markets.sources import PACKAGED, DataConfig, load_bars
+
+    if list_:
+        for name, packaged in PACKAGED.items():
+            output.print(f"{name:<8} {packaged.description}", highlight=False)
+        return
+    if source is None:
+        raise typer.BadParameter("name a data set or a file, or give --list")
+    config = DataConfig(
+        source=source,
+        timezone=timezone,
+        frequency=frequency,
+        session_close=session_close,
+        adjust=adjust,
+    )
+    _describe(load_bars(config))
+
+
+@app.command(epilog="Example: foretrade check my_package.models:MyForecaster")
+def check(
+    part: Annotated[
+        str, typer.Argument(metavar="MODULE:OBJECT", help="Forecaster, agent or environment.")
+    ],
+) -> None:
+    """Try a part of your own against the contracts: no peeking, same bits, right shapes."""
+    from foretrade.testing import check as run_checks
+    from foretrade.testing import load_part
+
+    sys.path.insert(0, "")
+    failed = 0
+    for name, result in run_checks(load_part(part)).items():
+        failed += result != "passed"
+        colour = "green" if result == "passed" else "red"
+        output.print(f"[{colour}]{name}[/{colour}]: {result}", highlight=False)
+    if failed:
+        raise typer.Exit(1)
+
+
+def main() -> None:
+    """Entry point: errors that a user can mend become one line and an exit code."""
+    from foretrade.errors import ForetradeError
+
+    try:
+        app()
+    except ForetradeError as error:
+        errors.print(f"error: {error}", markup=False, highlight=False, soft_wrap=True)
+        sys.exit(2 if type(error).__name__ == "ConfigError" else 1)
+
+
+def _do(
+    steps: tuple[str, ...],
+    target: Path | None,
+    out: Path | None,
+    seed: int | None,
+    overrides: list[str] | None,
+    workers: int,
+    *,
+    show_table: bool = False,
+) -> Job:
+    from foretrade.experiment import run_steps
+    from foretrade.job import Job
+    from foretrade.results import build_report
+
+    job = Job(_run_directory(target, out, seed, overrides or []), output, workers)
+    output.print(f"run: {job.run.path}", highlight=False)
+    try:
+        run_steps(job, steps)
+    except KeyboardInterrupt:
+        errors.print(f"interrupted; go on with: foretrade {sys.argv[1]} {job.run.path}")
+        raise typer.Exit(130) from None
+    if show_table:
+        _print_table(job, build_report(job))
+    return job
+
+
+def _run_directory(
+    target: Path | None, out: Path | None, seed: int | None, overrides: list[str]
+) -> RunDirectory:
+    from foretrade.config import ConfigError, read_config
+    from foretrade.rundir import RunDirectory
+
+    if target is not None and target.is_dir():
+        if out is not None or seed is not None or overrides:
+            raise ConfigError(f"{target} is a run with its own settings; give no --out, --seed or --set")
+        return RunDirectory.open(target)
+    config = read_config(target, overrides=overrides, seed=seed)
+    return RunDirectory.create(out or Path("runs") / f"{config.name}-{config.config_hash[:8]}", config)
+
+
+def _print_table(job: Job, page: Report) -> None:
+    from rich.table import Table as RichTable
+
+    from foretrade.backtests.league import table_cells
+
+    header, rows = table_cells(page.rows)
+    table = RichTable(title=f"{page.title}, test block, after all costs", title_justify="left")
+    for column, name in enumerate(header):
+        table.add_column(name, justify="right" if column else "left")
+    for row in rows:
+        table.add_row(*row)
+    output.print(table)
+    output.print(page.verdict(), markup=False, highlight=False)
+    output.print(
+        f"report: {job.run.path / 'report.html'}", markup=False, highlight=False, soft_wrap=True
+    )
+
+
+def _describe(bars: Bars) -> None:
+    from foretrade.markets.cleaning import inspect_bars
+
+    lines = {
+        "source": bars.source,
+        "symbols": ", ".join(bars.symbols),
+        "bars": f"{len(bars)} of {bars.frequency}, {bars.periods_per_year:g} a year",
+        "first close": str(bars.closes_at[0].tz_convert(bars.timezone)),
+        "last close": str(bars.closes_at[-1].tz_convert(bars.timezone)),
+        "content hash": bars.content_hash,
+    }
+    for key, value in lines.items():
+        output.print(f"{key:<13} {value}", markup=False, highlight=False, soft_wrap=True)
+    for finding in inspect_bars(bars):
+        text = f"look at       {finding.symbol}: {finding.message}"
+        output.print(text, style="yellow", markup=False, highlight=False, soft_wrap=True)
+
+
+MARKERS = ("<!-- foretrade table -->", "<!-- /foretrade table -->")
+
+
+def _splice(path: Path, text: str) -> None:
+    """Replace what stands between the markers of a Markdown file."""
+    from foretrade.errors import ForetradeError
+    from foretrade.storage import write_text
+
+    page = path.read_text(encoding="utf-8") if path.is_file() else ""
+    start, end = (page.find(marker) for marker in MARKERS)
+    if not 0 <= start < end:
+        raise ForetradeError(f"{path}: needs the lines {MARKERS[0]} and {MARKERS[1]}, in this order")
+    write_text(path, f"{page[: start + len(MARKERS[0])]}\n{text}{page[end:]}")

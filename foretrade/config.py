@@ -1,0 +1,177 @@
+"""The configuration of an experiment: one frozen dataclass a part, read from TOML."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import tomllib
+import typing
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import TypeAdapter, ValidationError
+
+from foretrade.agents.ppo_config import PPOConfig
+from foretrade.envs.rewards import Reward
+from foretrade.errors import ForetradeError
+from foretrade.markets.costs import Costs
+from foretrade.markets.features import FeatureConfig
+from foretrade.markets.fills import Fill
+from foretrade.markets.sources import DataConfig
+from foretrade.markets.splits import Blocks, WalkForward
+from foretrade.storage import content_hash
+
+
+class ConfigError(ForetradeError, ValueError):
+    """A configuration that cannot be used; the message names the key and the remedy."""
+
+
+@dataclass(frozen=True)
+class ForecastConfig:
+    """Who forecasts, and when they are refitted.
+
+    Args:
+        members: Forecasters that the ensemble averages; the agent sees each of them too.
+        baselines: Forecasters that are only scored and traded beside them.
+        settings: Member name to its keyword arguments.
+        horizon_bars: Bars over which the forecast return runs, from the fill of the decision.
+        lookback_bars: Bars that a member sees.
+        schedule: Refits.
+    """
+
+    members: tuple[str, ...] = ("ridge", "random_forest", "lightgbm", "lstm", "hybrid")
+    baselines: tuple[str, ...] = ("zero", "historical_mean")
+    settings: dict[str, dict[str, Any]] = field(default_factory=dict)
+    horizon_bars: int = 1
+    lookback_bars: int = 21
+    schedule: WalkForward = WalkForward()
+
+    def __post_init__(self) -> None:
+        names = (*self.members, *self.baselines)
+        if not self.members or len(set(names)) != len(names):
+            raise ValueError("members and baselines must name at least one member, each name once")
+        strays = [name for name in self.settings if name not in names]
+        if strays:
+            raise ValueError(f"settings for {strays[0]!r}, which is no member of this experiment")
+        if self.lookback_bars < 1:
+            raise ValueError("lookback_bars must be at least 1")
+
+
+@dataclass(frozen=True)
+class MarketConfig:
+    """How the agent trades; see ``MarketEnv``. ``symbol`` may be empty: the first one."""
+
+    symbol: str = ""
+    fill: Fill = "next_close"
+    actions: Literal["weight", "position"] = "weight"
+    weight_bounds: tuple[float, float] = (-1.0, 1.0)
+    positions: tuple[float, ...] = (-1.0, 0.0, 1.0)
+    max_leverage: float = 1.0
+    no_trade_band: float = 0.0
+    reward: Reward = "log_growth"
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """Everything that determines the results of one run.
+
+    Args:
+        name: Of the run; names its folder.
+        seed: First seed; forecasters use it, policies use ``seed … seed + seeds - 1``.
+        seeds: How many policies are trained of each kind.
+        target_volatility: Annualised, of the volatility-targeted rules.
+    """
+
+    name: str = "sp500-daily"
+    seed: int = 0
+    seeds: int = 3
+    target_volatility: float = 0.10
+    data: DataConfig = DataConfig()
+    features: FeatureConfig = FeatureConfig()
+    forecast: ForecastConfig = ForecastConfig()
+    blocks: Blocks = Blocks()
+    market: MarketConfig = MarketConfig()
+    costs: Costs = Costs()
+    ppo: PPOConfig = PPOConfig()
+
+    def __post_init__(self) -> None:
+        if self.seeds < 1 or self.seed < 0:
+            raise ValueError("seeds must be at least 1, and seed not negative")
+        if not self.name or not all(c.isalnum() or c in "-_." for c in self.name):
+            raise ValueError(f"name {self.name!r} may hold letters, digits, '-', '_' and '.' only")
+
+    def as_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @property
+    def config_hash(self) -> str:
+        return content_hash(self.as_dict())
+
+
+def read_config(
+    path: Path | None = None, *, overrides: Sequence[str] = (), seed: int | None = None
+) -> Experiment:
+    """The default experiment, changed by a TOML file, ``key=value`` overrides and a seed.
+
+    Raises:
+        ConfigError: The file is not readable, a key is unknown, or a value is impossible.
+    """
+    values: dict[str, Any] = {}
+    if path is not None:
+        try:
+            values = tomllib.loads(path.read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise ConfigError(f"{path}: not readable as TOML: {error}") from error
+    for override in overrides:
+        _override(values, override)
+    if seed is not None:
+        values["seed"] = seed
+    return from_dict(values)
+
+
+def from_dict(values: Mapping[str, Any]) -> Experiment:
+    """An experiment from nested mappings; what is absent keeps its default.
+
+    Raises:
+        ConfigError: As :func:`read_config`.
+    """
+    for key, known in _unknown_keys(values, Experiment):
+        hint = difflib.get_close_matches(key.rpartition(".")[2], known, n=1)
+        meant = f"did you mean {hint[0]!r}?" if hint else f"known here: {', '.join(known)}"
+        raise ConfigError(f"unknown key {key!r}; {meant}")
+    try:
+        return TypeAdapter(Experiment).validate_python(values)
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(str(part) for part in first["loc"]) or "experiment"
+        message = first["msg"].removeprefix("Value error, ")
+        raise ConfigError(f"{key} = {first['input']!r}: {message}") from error
+
+
+def _override(values: dict[str, Any], override: str) -> None:
+    key, equals, text = override.partition("=")
+    if not equals or not key.strip():
+        raise ConfigError(f"--set {override!r} must look like costs.fee_bps=5")
+    try:
+        value = tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        value = text.strip()
+    *parents, last = key.strip().split(".")
+    for parent in parents:
+        values = values.setdefault(parent, {})
+        if not isinstance(values, dict):
+            raise ConfigError(f"--set {override!r}: {parent!r} is a value, not a table")
+    values[last] = value
+
+
+def _unknown_keys(
+    values: Mapping[str, Any], kind: type, prefix: str = ""
+) -> Iterator[tuple[str, list[str]]]:
+    hints = typing.get_type_hints(kind)
+    for key, value in values.items():
+        if key not in hints:
+            yield prefix + key, list(hints)
+        elif dataclasses.is_dataclass(hints[key]) and isinstance(value, Mapping):
+            yield from _unknown_keys(value, hints[key], f"{prefix}{key}.")

@@ -1,0 +1,77 @@
+"""Who competes on the test block: trained policies, rules, and every forecaster by one rule."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from foretrade.envs.market import MarketEnv
+from foretrade.job import Job
+
+if TYPE_CHECKING:
+    from foretrade.backtests.league import Strategy
+
+WITH_FORECASTS, WITHOUT_FORECASTS = "ppo", "ppo-without-forecasts"
+BENCHMARK, BENCHMARK_RUN = "Buy and hold", "buy-and-hold"
+
+
+def policy_names(job: Job, agent: str) -> tuple[str, ...]:
+    """Runs of one agent, one a seed."""
+    first = job.config.seed
+    return tuple(f"{agent}-seed-{seed}" for seed in range(first, first + job.config.seeds))
+
+
+def forecasters(job: Job) -> tuple[str, ...]:
+    """The ensemble, its members and the naive ones beside them."""
+    return ("ensemble", *job.config.forecast.members, *job.config.forecast.baselines)
+
+
+def means(job: Job) -> list[str]:
+    """Their columns in the forecast table."""
+    return [f"{name}.mean" for name in forecasters(job)]
+
+
+def rules(job: Job, env: MarketEnv) -> dict[str, Any]:
+    """Every rule by the name of its run."""
+    from foretrade.agents import baselines
+
+    place = (env.layout, env.actions)
+    trend = f"trend_{job.config.features.trend_bars}"
+    volatility = f"volatility_{job.config.features.volatility_bars[0]}"
+    rules: dict[str, Any] = {
+        "flat": baselines.Constant(*place, weight=0.0),
+        "buy-and-hold": baselines.Constant(*place, weight=1.0),
+        "moving-average": baselines.MovingAverageTrend(*place, column=trend),
+    }
+    for name in forecasters(job):
+        column = f"{name}.mean"
+        rules[f"sign-{name}"] = baselines.FollowForecast(*place, column=column)
+        rules[f"voltarget-{name}"] = baselines.VolatilityTarget(
+            *place,
+            column=column,
+            volatility_column=volatility,
+            target_volatility=job.config.target_volatility,
+        )
+    return rules
+
+
+def strategies(job: Job) -> list[Strategy]:
+    """Rows of the league table, the agent first."""
+    from foretrade.backtests.league import Strategy
+
+    target = f"{job.config.target_volatility:.0%} volatility"
+    agents = [
+        Strategy("PPO", policy_names(job, WITH_FORECASTS), "sees features, forecasts, account"),
+        Strategy(
+            "PPO without forecasts", policy_names(job, WITHOUT_FORECASTS), "sees features, account"
+        ),
+        Strategy(BENCHMARK, ("buy-and-hold",), "weight 1"),
+        Strategy("Ensemble, sign", ("sign-ensemble",), "long or short by the forecast's sign"),
+        Strategy("Ensemble, volatility target", ("voltarget-ensemble",), f"sign, sized to {target}"),
+        Strategy("Moving average", ("moving-average",), "long above it, short below"),
+        Strategy("Flat", ("flat",), "cash"),
+    ]
+    singles = [
+        Strategy(f"{name}, volatility target", (f"voltarget-{name}",), f"sign, sized to {target}")
+        for name in forecasters(job)[1:]
+    ]
+    return agents + singles

@@ -1,0 +1,116 @@
+"""What a run has shown: forecast scores, the number of trials, and the page that tells it."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from foretrade.job import Job
+from foretrade.lineup import (
+    BENCHMARK,
+    WITH_FORECASTS,
+    WITHOUT_FORECASTS,
+    forecasters,
+    policy_names,
+    strategies,
+)
+from foretrade.markets.cleaning import inspect_bars
+from foretrade.markets.labels import forward_returns
+from foretrade.storage import read_json
+
+if TYPE_CHECKING:
+    from foretrade.backtests.metrics import Scores
+    from foretrade.backtests.report import Report
+
+
+def build_report(job: Job) -> Report:
+    """The report of a run whose backtest is done; nothing is written."""
+    from foretrade.backtests.engine import read_runs
+    from foretrade.backtests.league import league_rows
+    from foretrade.backtests.report import Report, Trials
+
+    runs = read_runs(job.run.path / "ledger.parquet")
+    stored = read_json(job.run.path / "scores.json")
+    scores = {name: _scores(values) for name, values in stored["strategies"].items()}
+    return Report(
+        title=f"{job.config.name}: {job.symbol}",
+        setting=_setting(job),
+        rows=league_rows(strategies(job), scores),
+        benchmark=BENCHMARK,
+        runs=runs,
+        forecasts=stored["forecasts"],
+        trials=Trials(**stored["trials"]),
+        warnings=_warnings(job),
+        tearsheets={},
+    )
+
+
+def _scores(values: dict[str, Any]) -> Scores:
+    from foretrade.backtests.metrics import Scores
+
+    known: dict[str, Any] = {k: math.nan if v is None else v for k, v in values.items()}
+    return Scores(**known)
+
+
+def forecast_scores(job: Job) -> dict[str, dict[str, float | None]]:
+    """Scores of every forecaster on the test block; None is undefined."""
+    from foretrade.forecasters.scores import resolved_mean, score_forecast
+
+    rows = job.config.blocks.rows(job.bars)["test"]
+    block = slice(rows.start, rows.stop)
+    labels = forward_returns(job.bars, job.label)[:, 0]
+    benchmark = resolved_mean(labels, job.label.resolution_bars)[block]
+    scores = {}
+    for name in forecasters(job):
+        mean, lower, upper = (
+            job.forecasts.column(f"{name}.{part}")[block, 0] for part in ("mean", "lower", "upper")
+        )
+        values = score_forecast(mean, labels[block], benchmark, lower, upper).as_dict()
+        scores[name] = {k: None if math.isnan(v) else v for k, v in values.items()}
+    return scores
+
+
+def count_trials(job: Job) -> dict[str, float]:
+    """Every checkpoint of every seed and agent was looked at on validation: each is a trial."""
+    names = (*policy_names(job, WITH_FORECASTS), *policy_names(job, WITHOUT_FORECASTS))
+    tables = [pd.read_csv(job.run.path / "policy" / name / "validation.csv") for name in names]
+    sharpes = pd.concat(tables)["sharpe"].to_numpy(dtype=np.float64)
+    known = sharpes[np.isfinite(sharpes)]
+    return {"count": len(sharpes), "variance": float(known.var(ddof=1)) if len(known) > 1 else 0.0}
+
+
+def _setting(job: Job) -> dict[str, str]:
+    config, blocks = job.config, job.config.blocks.rows(job.bars)
+    days = job.bars.dates
+    spans = {
+        name: f"{days[rows.start].date()} to {days[rows.stop - 1].date()} ({len(rows)} bars)"
+        for name, rows in blocks.items()
+    }
+    costs = config.costs
+    return {
+        "Data": f"{job.bars.source}, {job.symbol}, {config.data.frequency} bars",
+        "Policy training": spans["train"],
+        "Validation": spans["validation"],
+        "Test": spans["test"],
+        "Fills": config.market.fill.replace("_", " "),
+        "Costs": (
+            f"{costs.fee_bps:g} bp fee + {costs.half_spread_bps:g} bp half-spread on each trade; "
+            f"{costs.borrow_bps_per_year:g} bp a year on shorts, "
+            f"{costs.financing_bps_per_year:g} bp on negative cash"
+        ),
+        "Weights": f"{config.market.weight_bounds[0]:g} to {config.market.weight_bounds[1]:g}"
+        if config.market.actions == "weight"
+        else ", ".join(f"{weight:g}" for weight in config.market.positions),
+        "Refits": f"every {config.forecast.schedule.refit_every_bars} bars, walk-forward",
+        "Training": f"{config.ppo.steps} steps, seeds {config.seed} to {config.seed + config.seeds - 1}",
+    }
+
+
+def _warnings(job: Job) -> list[str]:
+    found = [finding.message for finding in inspect_bars(job.bars)]
+    if job.config.market.fill == "same_close":
+        found.insert(0, "Idealised fills: orders trade at the very close on which they were decided.")
+    return found

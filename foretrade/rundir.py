@@ -1,0 +1,192 @@
+"""The run directory: a manifest, and steps that are not done twice."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import platform
+import subprocess
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from foretrade.config import ConfigError, Experiment, from_dict
+from foretrade.errors import ForetradeError
+from foretrade.storage import code_hash, content_hash, file_hash, read_json, write_json
+
+FORMAT = 1
+CODE = {  # folders whose source a step depends on
+    "forecast": ("markets", "forecasters"),
+    "train": ("markets", "envs", "agents"),
+    "backtest": ("markets", "envs", "agents", "backtests"),
+    "report": ("markets", "backtests"),
+}
+LIBRARIES = (
+    "foretrade", "arch", "gymnasium", "keras", "lightgbm", "numba", "numpy", "pandas",
+    "quantstats", "scikit-learn", "stable-baselines3", "tensorflow", "torch",
+)  # fmt: skip
+
+
+class RunError(ForetradeError):
+    """A run directory that cannot be used as asked."""
+
+
+@dataclass(frozen=True)
+class RunDirectory:
+    """One experiment on disk.
+
+    ``manifest.json`` holds the configuration, data, code and library versions, and for each step
+    a key (hash of everything it depends on), the hashes of its outputs, and its wall time.
+    """
+
+    path: Path
+    config: Experiment
+
+    @classmethod
+    def open(cls, path: Path) -> RunDirectory:
+        """An existing run.
+
+        Raises:
+            RunError: There is none, or its manifest cannot be used.
+        """
+        if not (path / "manifest.json").is_file():
+            raise RunError(f"{path}: no run there (no manifest.json); start one with 'foretrade run'")
+        try:
+            return cls(path, from_dict(read_json(path / "manifest.json")["config"]))
+        except (ConfigError, ValueError, KeyError, TypeError) as error:
+            raise RunError(f"{path}/manifest.json cannot be used: {error}") from error
+
+    @classmethod
+    def create(cls, path: Path, config: Experiment) -> RunDirectory:
+        """A new run, or the unfinished or finished one of the same configuration.
+
+        Nothing is written before the first step has something to write.
+
+        Raises:
+            RunError: The folder holds a run of another configuration, or something else.
+        """
+        if (path / "manifest.json").is_file():
+            found = cls.open(path)
+            if found.config != config:
+                raise RunError(
+                    f"{path}: holds a run of another configuration (it differs in "
+                    f"{_first_difference(found.config.as_dict(), config.as_dict())}); "
+                    "choose another --out"
+                )
+        elif path.exists() and any(path.iterdir()):
+            raise RunError(f"{path}: not empty, and no run; choose another --out")
+        return cls(path, config)
+
+    @property
+    def manifest(self) -> dict[str, Any]:
+        path = self.path / "manifest.json"
+        if path.is_file():
+            manifest: dict[str, Any] = read_json(path)
+            return manifest
+        return {
+            "format": FORMAT,
+            "config": self.config.as_dict(),
+            "config_hash": self.config.config_hash,
+            "seeds": [self.config.seed + i for i in range(self.config.seeds)],
+            "code": {"version": _version("foretrade"), "revision": code_revision()},
+            "versions": {name: _version(name) for name in LIBRARIES}
+            | {"python": platform.python_version(), "machine": platform.machine()},
+            "data": {},
+            "steps": {},
+        }
+
+    def record_data(self, facts: dict[str, Any]) -> None:
+        """Note which data the run stands on.
+
+        Raises:
+            RunError: An earlier step stood on other data.
+        """
+        manifest = self.manifest
+        if manifest["data"] and manifest["data"]["hash"] != facts["hash"]:
+            raise RunError(
+                f"{self.path}: the data of {facts['source']} has changed since the run was begun; "
+                "choose another --out"
+            )
+        if manifest["data"] != facts:
+            write_json(self.path / "manifest.json", manifest | {"data": facts})
+
+    def step(self, name: str, after: str | None, work: Callable[[], list[Path]]) -> bool:
+        """Do a step unless it is done: same key, outputs present and unchanged.
+
+        Args:
+            after: Step whose outputs this one reads.
+            work: Does it, and returns the files it wrote.
+
+        Returns:
+            Whether there was anything to do.
+
+        Raises:
+            RunError: The step before has not been done, or its outputs were changed or deleted.
+        """
+        key = self._key(name, after)
+        if self._is_done(name, key):
+            return False
+        started = time.perf_counter()
+        outputs = work()
+        record = {
+            "key": key,
+            "outputs": {str(p.relative_to(self.path)): file_hash(p) for p in sorted(outputs)},
+            "seconds": round(time.perf_counter() - started, 1),
+        }
+        manifest = self.manifest
+        manifest["steps"][name] = record
+        write_json(self.path / "manifest.json", manifest)
+        return True
+
+    def _key(self, name: str, after: str | None) -> str:
+        steps = self.manifest["steps"]
+        before = {}
+        if after is not None:
+            if after not in steps or not self._outputs_intact(steps[after]):
+                raise RunError(
+                    f"{self.path}: step {after!r} is not done; run 'foretrade {after} {self.path}' first"
+                )
+            before = steps[after]["outputs"]
+        versions = [_version(library) for library in LIBRARIES]
+        return content_hash(name, self.config.as_dict(), before, code_hash(*CODE[name]), versions)
+
+    def _is_done(self, name: str, key: str) -> bool:
+        record = self.manifest["steps"].get(name)
+        return record is not None and record["key"] == key and self._outputs_intact(record)
+
+    def _outputs_intact(self, record: dict[str, Any]) -> bool:
+        return all(
+            (self.path / name).is_file() and file_hash(self.path / name) == digest
+            for name, digest in record["outputs"].items()
+        )
+
+
+def code_revision() -> str:
+    """Git revision of the checkout the package runs from, with ``+`` if it was changed; or ``""``."""
+    folder = Path(__file__).parent
+    try:
+        revision = _git(folder, "rev-parse", "HEAD")
+        return revision + ("+" if _git(folder, "status", "--porcelain") else "")
+    except (OSError, subprocess.CalledProcessError):
+        return ""
+
+
+def _git(folder: Path, *arguments: str) -> str:
+    done = subprocess.run(["git", *arguments], cwd=folder, capture_output=True, check=True, text=True)
+    return done.stdout.strip()
+
+
+def _version(name: str) -> str:
+    return importlib.metadata.version(name)
+
+
+def _first_difference(left: dict[str, Any], right: dict[str, Any], prefix: str = "") -> str:
+    for key, value in left.items():
+        if isinstance(value, dict) and isinstance(right.get(key), dict):
+            found = _first_difference(value, right[key], f"{prefix}{key}.")
+            if found:
+                return found
+        elif value != right.get(key):
+            return f"{prefix}{key}: {value!r} there, {right.get(key)!r} here"
+    return ""

@@ -1,0 +1,103 @@
+"""Conformance: try a forecaster, an environment or an agent against its contract.
+
+``check(part)`` runs every check and reports; ``parametrize_with_checks([...])`` makes pytest
+tests of them; ``foretrade check module:object`` does it from the command line.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
+from typing import Any
+
+from foretrade.agents import checks as agent_checks
+from foretrade.agents.base import Agent
+from foretrade.envs import checks as env_checks
+from foretrade.envs.market import MarketEnv
+from foretrade.errors import ForetradeError
+from foretrade.forecasters import checks as forecaster_checks
+from foretrade.forecasters.base import as_forecaster
+
+
+class PartError(ForetradeError):
+    """Something that is no part of Foretrade, or cannot be found."""
+
+
+def checks_for(part: Any, env: MarketEnv | None = None) -> Iterator[tuple[str, Callable[[], None]]]:
+    """Names and checks of a part: a forecaster or regressor, a MarketEnv, or an agent with its market.
+
+    Raises:
+        PartError: The part is none of them, or an agent came without ``env``.
+    """
+    if isinstance(part, MarketEnv):
+        for env_check in env_checks.yield_checks(part):
+            yield env_check.__name__, partial(env_check, part)
+    elif isinstance(part, Agent):
+        if env is None:
+            raise PartError("an agent is tried on a market: give env=MarketEnv(...)")
+        for agent_check in agent_checks.yield_checks(part, env):
+            yield agent_check.__name__, partial(agent_check, part, env)
+    else:
+        try:
+            forecaster = as_forecaster(part)
+        except TypeError as error:
+            raise PartError(f"neither an environment nor an agent; as a forecaster: {error}") from error
+        for forecaster_check in forecaster_checks.yield_checks(forecaster):
+            yield forecaster_check.__name__, partial(forecaster_check, forecaster)
+
+
+def check(part: Any, env: MarketEnv | None = None) -> dict[str, str]:
+    """Run all checks of a part; each is ``"passed"`` or says what went wrong."""
+    results = {}
+    for name, run in checks_for(part, env):
+        try:
+            run()
+        except Exception as error:  # noqa: BLE001  whatever a part does wrong is its result
+            results[name] = f"{type(error).__name__}: {error}"
+        else:
+            results[name] = "passed"
+    return results
+
+
+def parametrize_with_checks(
+    parts: Sequence[Any],
+    *,
+    env: MarketEnv | None = None,
+    expected_failures: Mapping[str, str] | None = None,
+) -> Any:
+    """Decorator for a pytest function with one argument ``check``, to be called without arguments.
+
+    Args:
+        expected_failures: Name of a check to the reason why it must fail; if it does not, the
+            test fails.
+    """
+    import pytest
+
+    reasons = expected_failures or {}
+    parameters = [
+        pytest.param(
+            run,
+            id=f"{type(part).__name__}-{name}",
+            marks=[pytest.mark.xfail(strict=True, reason=reasons[name])] if name in reasons else [],
+        )
+        for part in parts
+        for name, run in checks_for(part, env)
+    ]
+    return pytest.mark.parametrize("check", parameters)
+
+
+def load_part(path: str) -> Any:
+    """The object at ``module:object``; a class or function is called without arguments.
+
+    Raises:
+        PartError: It cannot be imported.
+    """
+    module, _, name = path.partition(":")
+    try:
+        part = getattr(importlib.import_module(module), name)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise PartError(f"{path}: cannot be imported as module:object ({error})") from error
+    return (
+        part() if (callable(part) and not hasattr(part, "predict")) or isinstance(part, type) else part
+    )

@@ -1,0 +1,1 @@
+"""What was known, and when; what a trade costs."""
