@@ -65,6 +65,11 @@ def league_frame(rows: Sequence[Row]) -> pd.DataFrame:
     )
 
 
+def terminal_columns() -> tuple[int, ...]:
+    """Positions of the columns that fit a terminal of 100 characters."""
+    return (0, 1, 2, 3, 5, 7, 9)
+
+
 def table_cells(rows: Sequence[Row]) -> tuple[list[str], list[list[str]]]:
     """Header and cells as text, for the terminal, Markdown and HTML alike."""
     header = [

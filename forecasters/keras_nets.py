@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import sys
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, Self
 
 # oneDNN's kernels give other bits: pin them off, which works only before TensorFlow is imported.
@@ -20,7 +21,22 @@ os.environ["TF_ENABLE_ONEDNN_OPTS"] = "0"
 os.environ["KERAS_BACKEND"] = "tensorflow"
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
-import keras
+
+@contextmanager
+def _native_messages_muted() -> Iterator[None]:
+    """TensorFlow reports missing GPUs from C++, before any of its settings can stop it."""
+    kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 2)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nowhere)
+
+
+with _native_messages_muted():
+    import keras
 import numpy as np
 from sklearn.base import BaseEstimator
 

@@ -193,7 +193,8 @@ def _do(
     try:
         run_steps(job, steps)
     except KeyboardInterrupt:
-        errors.print(f"interrupted; go on with: foretrade {sys.argv[1]} {job.run.path}")
+        resume = f"interrupted; go on with: foretrade {sys.argv[1]} {job.run.path}"
+        errors.print(resume, markup=False, highlight=False, soft_wrap=True)
         raise typer.Exit(130) from None
     if show_table:
         _print_table(job, build_report(job))
@@ -215,16 +216,17 @@ def _run_directory(
 
 
 def _print_table(job: Job, page: Report) -> None:
+    from rich import box
     from rich.table import Table as RichTable
 
-    from foretrade.backtests.league import table_cells
+    from foretrade.backtests.league import table_cells, terminal_columns
 
     header, rows = table_cells(page.rows)
-    table = RichTable(title=f"{page.title}, test block, after all costs", title_justify="left")
-    for column, name in enumerate(header):
-        table.add_column(name, justify="right" if column else "left")
+    table = RichTable(title=f"{page.title}, test block, after all costs", box=box.SIMPLE)
+    for column in terminal_columns():
+        table.add_column(header[column], justify="right" if column else "left", no_wrap=column == 0)
     for row in rows:
-        table.add_row(*row)
+        table.add_row(*(row[column] for column in terminal_columns()))
     output.print(table)
     output.print(page.verdict(), markup=False, highlight=False)
     output.print(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import datetime
 import difflib
 import tomllib
 import typing
@@ -137,6 +138,7 @@ def from_dict(values: Mapping[str, Any]) -> Experiment:
     Raises:
         ConfigError: As :func:`read_config`.
     """
+    values = _plain(values)
     for key, known in _unknown_keys(values, Experiment):
         hint = difflib.get_close_matches(key.rpartition(".")[2], known, n=1)
         meant = f"did you mean {hint[0]!r}?" if hint else f"known here: {', '.join(known)}"
@@ -148,6 +150,13 @@ def from_dict(values: Mapping[str, Any]) -> Experiment:
         key = ".".join(str(part) for part in first["loc"]) or "experiment"
         message = first["msg"].removeprefix("Value error, ")
         raise ConfigError(f"{key} = {first['input']!r}: {message}") from error
+
+
+def _plain(value: Any) -> Any:
+    """The same with TOML's dates as text."""
+    if isinstance(value, Mapping):
+        return {key: _plain(item) for key, item in value.items()}
+    return value.isoformat() if isinstance(value, datetime.date) else value
 
 
 def _override(values: dict[str, Any], override: str) -> None:

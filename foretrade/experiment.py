@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -46,7 +47,7 @@ def run_steps(job: Job, steps: tuple[str, ...] = STEPS) -> None:
     before = {step: previous for previous, step in pairwise(STEPS)}
     job.check()
     for step in steps:
-        done = job.run.step(step, before.get(step), lambda step=step: work[step](job))  # type: ignore[misc]
+        done = job.run.step(step, before.get(step), job.bars.content_hash, partial(work[step], job))
         if not done:
             job.console.print(f"[dim]{step}: already done[/dim]")
 
@@ -61,6 +62,7 @@ def forecast(job: Job) -> list[Path]:
         name: build_member(name, config.settings.get(name, {}), seed=job.config.seed + number)
         for number, name in enumerate((*config.members, *config.baselines))
     }
+    job.record_data()
     walks: list[Walk] = []
 
     def parallel(_: object, items: Any) -> list[Floats]:
@@ -137,6 +139,7 @@ def run_policy_task(task: PolicyTask) -> None:
 
 def train(job: Job) -> list[Path]:
     """Train PPO with and without forecasts, several seeds each: ``policy/<agent>-seed-<n>/``."""
+    job.record_data()
     tasks = list(_policy_tasks(job))
     todo = [task for task in tasks if not task.is_done()]
     with _progress(job, "train", {task.folder.name: task.config.updates for task in todo}) as show:
@@ -175,6 +178,7 @@ def backtest(job: Job) -> list[Path]:
     from foretrade.backtests.engine import run, write_runs
     from foretrade.backtests.metrics import score_run
 
+    job.record_data()
     runs = []
     for agent, forecasts in ((WITH_FORECASTS, True), (WITHOUT_FORECASTS, False)):
         env = job.env("test", forecasts=forecasts)
@@ -198,6 +202,7 @@ def report(job: Job) -> list[Path]:
     """Tables, pictures and tear sheets: ``report.html``, ``report.md``, ``league.csv``."""
     from foretrade.backtests.league import league_frame
 
+    job.record_data()
     page = build_report(job)
     sheets = _tearsheets(job, page)
     page = replace(page, tearsheets={name: f"tearsheets/{name}.html" for name in sheets})

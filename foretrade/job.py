@@ -43,13 +43,10 @@ class Job:
         return bars.select([self.config.market.symbol or bars.symbols[0]])
 
     def check(self) -> None:
-        """Find out whether the data can serve the experiment, then note which data it is.
-
-        Nothing is written before everything that can be checked at once has been.
+        """Find out whether the data can serve the experiment; nothing is written.
 
         Raises:
             DataError: The data is bad, too short, or does not cover the blocks.
-            RunError: The run was begun on other data.
         """
         from foretrade.forecasters.rolling import walk_folds
 
@@ -63,6 +60,14 @@ class Job:
                 f"policy training begins on {bars.dates[blocks['train'].start].date()}; begin it "
                 "later (blocks.train), or lower forecast.schedule.warm_up_bars"
             )
+
+    def record_data(self) -> None:
+        """Note in the manifest which data the run stands on.
+
+        Raises:
+            RunError: It was begun on other data.
+        """
+        bars = self.bars
         self.run.record_data(
             {
                 "source": bars.source,

@@ -66,12 +66,12 @@ def strategies(job: Job) -> list[Strategy]:
         ),
         Strategy(BENCHMARK, ("buy-and-hold",), "weight 1"),
         Strategy("Ensemble, sign", ("sign-ensemble",), "long or short by the forecast's sign"),
-        Strategy("Ensemble, volatility target", ("voltarget-ensemble",), f"sign, sized to {target}"),
+        Strategy("Ensemble, vol. target", ("voltarget-ensemble",), f"sign, sized to {target}"),
         Strategy("Moving average", ("moving-average",), "long above it, short below"),
         Strategy("Flat", ("flat",), "cash"),
     ]
     singles = [
-        Strategy(f"{name}, volatility target", (f"voltarget-{name}",), f"sign, sized to {target}")
+        Strategy(f"{name}, vol. target", (f"voltarget-{name}",), f"sign, sized to {target}")
         for name in forecasters(job)[1:]
     ]
     return agents + singles

@@ -111,11 +111,12 @@ class RunDirectory:
         if manifest["data"] != facts:
             write_json(self.path / "manifest.json", manifest | {"data": facts})
 
-    def step(self, name: str, after: str | None, work: Callable[[], list[Path]]) -> bool:
+    def step(self, name: str, after: str | None, data_hash: str, work: Callable[[], list[Path]]) -> bool:
         """Do a step unless it is done: same key, outputs present and unchanged.
 
         Args:
             after: Step whose outputs this one reads.
+            data_hash: Of the bars.
             work: Does it, and returns the files it wrote.
 
         Returns:
@@ -124,7 +125,7 @@ class RunDirectory:
         Raises:
             RunError: The step before has not been done, or its outputs were changed or deleted.
         """
-        key = self._key(name, after)
+        key = self._key(name, after, data_hash)
         if self._is_done(name, key):
             return False
         started = time.perf_counter()
@@ -139,7 +140,7 @@ class RunDirectory:
         write_json(self.path / "manifest.json", manifest)
         return True
 
-    def _key(self, name: str, after: str | None) -> str:
+    def _key(self, name: str, after: str | None, data_hash: str) -> str:
         steps = self.manifest["steps"]
         before = {}
         if after is not None:
@@ -149,7 +150,8 @@ class RunDirectory:
                 )
             before = steps[after]["outputs"]
         versions = [_version(library) for library in LIBRARIES]
-        return content_hash(name, self.config.as_dict(), before, code_hash(*CODE[name]), versions)
+        config = self.config.as_dict()
+        return content_hash(name, config, data_hash, before, code_hash(*CODE[name]), versions)
 
     def _is_done(self, name: str, key: str) -> bool:
         record = self.manifest["steps"].get(name)

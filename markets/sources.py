@@ -222,9 +222,11 @@ def _closes_at(column: pd.Series, source: str, config: DataConfig) -> pd.Datetim
     try:
         stamps = pd.DatetimeIndex(pd.to_datetime(column))
     except (ValueError, TypeError) as error:
+        parsed = pd.to_datetime(column, errors="coerce", utc=True)
+        row = _first(parsed.isna()) if parsed.isna().any() else 0
         raise DataError(
-            f"{source}: column {column.name!r}: {error}; write times as 2018-12-31 or "
-            "2018-12-31T16:00:00-05:00"
+            f"{source}: column {column.name!r}, row {row}: {column[row]!r} is not a time; write all "
+            "times alike, as 2018-12-31 or 2018-12-31T16:00:00-05:00"
         ) from error
     if stamps.hasnans:
         raise DataError(f"{source}: column {column.name!r}, row {_first(column.isna())}: is empty")

@@ -1,0 +1,122 @@
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from foretrade.agents.ppo import net_log_growth, train_ppo
+from foretrade.agents.ppo_config import PPOConfig
+from foretrade.agents.store import PolicyFileError, load_policy, save_policy
+from foretrade.envs.market import MarketEnv
+from foretrade.markets.features import FeatureConfig, compute_features
+from foretrade.markets.table import Column, Table
+from foretrade.storage import file_hash
+
+TINY = PPOConfig(
+    steps=512, environments=4, rollout_bars=32, episode_bars=40, batch_size=64, checkpoints=3, epochs=2
+)
+SMALL = FeatureConfig(momentum_bars=(5,), trend_bars=20, volatility_bars=(5, 20), zscore_bars=20)
+
+
+def markets(bars, **options):
+    table = compute_features(bars, SMALL)
+    training = MarketEnv(bars, table, rows=range(50, 400), random_start=True, episode_bars=40, **options)
+    return training, MarketEnv(bars, table, rows=range(400, 600), **options)
+
+
+@pytest.fixture(scope="module")
+def trained(walk, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("policy")
+    training, validation = markets(walk)
+    return train_ppo(training, validation, TINY, seed=1, folder=folder), validation, folder
+
+
+def test_the_best_checkpoint_on_validation_is_kept(trained):
+    agent, validation, folder = trained
+    trials = pd.read_csv(folder / "validation.csv")
+    assert trials["steps"].tolist() == [256, 384, 512]
+    assert net_log_growth(agent, validation).sum() == pytest.approx(
+        trials["log_growth"].max(), abs=1e-12
+    )
+    assert json.loads((folder / "progress.json").read_text()) == {"update": 4, "of": 4}
+    assert list((folder / "tensorboard").glob("events.out.tfevents.*"))
+
+
+def test_the_same_seed_gives_the_same_bytes_and_another_seed_others(walk, trained, tmp_path):
+    hashes = []
+    for seed in (1, 2):
+        train_ppo(*markets(walk), TINY, seed=seed, folder=tmp_path / str(seed), tensorboard=False)
+        hashes.append(file_hash(tmp_path / str(seed) / "policy.safetensors"))
+    assert hashes[0] == file_hash(trained[2] / "policy.safetensors")
+    assert hashes[1] != hashes[0]
+
+
+@pytest.mark.parametrize("options", [{}, {"actions": "position"}])
+def test_a_stored_policy_decides_alike(walk, tmp_path, options):
+    training, validation = markets(walk, **options)
+    agent = train_ppo(training, validation, TINY, seed=0, folder=tmp_path, tensorboard=False)
+    loaded = load_policy(tmp_path)
+    assert loaded.spec == agent.spec
+    assert np.array_equal(net_log_growth(loaded, validation), net_log_growth(agent, validation))
+
+
+def damaged(folder, target, *, tensors=None, spec=None):
+    target.mkdir()
+    for name, change in (("policy.safetensors", tensors), ("policy.json", spec)):
+        content = (folder / name).read_bytes()
+        (target / name).write_bytes(change(content) if change else content)
+    return target
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"tensors": lambda b: b[:-10]}, "does not match the SHA-256"),
+        ({"tensors": lambda b: b[:-1] + bytes([b[-1] ^ 1])}, "does not match the SHA-256"),
+        ({"spec": lambda b: b[:-10]}, "not valid JSON"),
+        ({"spec": lambda b: b.replace(b'"format": 1', b'"format": 9')}, "format 9, expected 1"),
+        ({"spec": lambda b: b.replace(b"64", b"32", 1)}, "cannot be read"),
+        ({"spec": lambda b: b.replace(b'"tanh"', b'"eval"')}, "cannot be read"),
+    ],
+)
+def test_a_damaged_policy_is_refused(trained, tmp_path, changes, message):
+    with pytest.raises(PolicyFileError, match=message):
+        load_policy(damaged(trained[2], tmp_path / "copy", **changes))
+
+
+def test_a_missing_policy_and_one_that_is_not_finite_are_refused(trained, tmp_path):
+    with pytest.raises(PolicyFileError, match="cannot be read"):
+        load_policy(tmp_path)
+    agent = load_policy(trained[2])
+    with torch.no_grad():
+        next(iter(agent.policy.parameters())).fill_(float("nan"))
+    with pytest.raises(PolicyFileError, match="is not finite; it is not saved"):
+        save_policy(agent, tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
+def test_settings_that_cannot_work_are_refused():
+    with pytest.raises(ValueError, match="must divide environments × rollout_bars = 2048"):
+        PPOConfig(batch_size=100)
+    with pytest.raises(ValueError, match="at least 1"):
+        PPOConfig(steps=0)
+
+
+@pytest.mark.learning
+@pytest.mark.parametrize("actions", ["weight", "position"])
+def test_it_learns_to_trade_on_a_leaked_future(walk, tmp_path, actions):
+    """Tomorrow's traded return in the observation: the agent must earn most of what there is."""
+    returns = np.zeros_like(walk.close)
+    returns[:-2] = np.sign(np.log(walk.close[2:] / walk.close[1:-1]))
+    table = Table.from_columns(walk, {Column("leak", "ratio"): returns})
+    training = MarketEnv(
+        walk, table, rows=range(400), actions=actions, random_start=True, episode_bars=100
+    )
+    test = MarketEnv(walk, table, rows=range(400, 600), actions=actions)
+    config = PPOConfig(steps=98_304, episode_bars=100)
+    agent = train_ppo(training, test, config, seed=0, folder=tmp_path)
+    oracle = np.abs(np.diff(np.log(walk.close[401:600, 0]))).sum()
+    assert net_log_growth(agent, test).sum() > 0.9 * oracle

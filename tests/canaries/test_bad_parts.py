@@ -1,0 +1,163 @@
+"""Parts that break their contract: each check must name the one that breaks it."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from sklearn.base import BaseEstimator
+
+from foretrade.agents.baselines import Constant
+from foretrade.envs.market import MarketEnv
+from foretrade.forecasters.base import Forecast
+from foretrade.testing import PartError, check, load_part
+
+
+class Honest(BaseEstimator):
+    """The mean of the labels, plus a bit of the last feature."""
+
+    def __init__(self, *, scale: float = 1.0) -> None:
+        self.scale = scale
+
+    def fit(self, X, y, sample_weight=None):
+        self.mean_ = float(y.mean())
+        return self
+
+    def predict(self, X):
+        return Forecast(self.mean_ + self.scale * X[:, -1, 0])
+
+
+class ScalesByTheBlock(Honest):
+    """Standardises the rows it is asked about, which reach into the future of the first."""
+
+    def predict(self, X):
+        return Forecast((X[:, -1, 0] - X[:, -1, 0].mean()) / X[:, -1, 0].std())
+
+
+class Unseeded(Honest):
+    def fit(self, X, y, sample_weight=None):
+        self.mean_ = float(np.random.default_rng().normal())
+        return self
+
+
+class WritesToItsInput(Honest):
+    def fit(self, X, y, sample_weight=None):
+        X[:, 0] = 0.0
+        return super().fit(X, y)
+
+
+class ForgetsAParameter(Honest):
+    def __init__(self, *, scale: float = 1.0) -> None:
+        super().__init__(scale=scale)
+
+    def get_params(self, deep=True):
+        return {"scale": 1.0}
+
+
+class GivesNaN(Honest):
+    def predict(self, X):
+        return Forecast(np.full(len(X), np.nan))
+
+
+class GivesAnArray(Honest):
+    def predict(self, X):
+        return np.zeros(len(X))
+
+
+FORECASTERS = {
+    "check_future_is_invisible": ScalesByTheBlock(),
+    "check_fits_the_same_bits_twice": Unseeded(),
+    "check_leaves_its_input_alone": WritesToItsInput(),
+    "check_gives_one_finite_mean_a_row": GivesNaN(),
+}
+
+
+@pytest.mark.parametrize("name", FORECASTERS)
+def test_each_forecaster_check_catches_its_cheat(name):
+    assert check(FORECASTERS[name])[name] != "passed"
+
+
+def test_an_honest_forecaster_passes():
+    assert set(check(Honest()).values()) == {"passed"}
+    assert "not Forecast" in check(GivesAnArray())["check_gives_one_finite_mean_a_row"]
+
+
+class FreeTrading(MarketEnv):
+    """Hands the fee back after every step."""
+
+    def step(self, action):
+        result = super().step(action)
+        self._account += result[-1]["fee"]
+        result[-1]["equity"] += result[-1]["fee"]
+        return result
+
+
+class LeakyReset(MarketEnv):
+    """Shows at the first bar whatever the episode before left behind."""
+
+    def reset(self, **arguments):
+        left = getattr(self, "_row", 0)
+        observation, info = super().reset(**arguments)
+        observation[-3] = left / 600
+        return observation, info
+
+
+class Unbounded(MarketEnv):
+    def step(self, action):
+        observation, *rest = super().step(action)
+        return observation * 1e6, *rest
+
+
+ENVIRONMENTS = {
+    "check_equity_is_accounted_for": FreeTrading,
+    "check_same_seed_same_bits": LeakyReset,
+    "check_observations_stay_in_bounds": Unbounded,
+}
+
+
+@pytest.mark.parametrize("name", ENVIRONMENTS)
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_each_environment_check_catches_its_cheat(walk, name):
+    assert check(ENVIRONMENTS[name](walk))[name] != "passed"
+
+
+class Remembers(Constant):
+    """Decides by how often it was asked."""
+
+    calls = [0]
+
+    def weights(self, observation):
+        self.calls[0] += 1
+        return np.full(len(observation), (self.calls[0] % 10) / 10)
+
+
+class LooksAtItsNeighbours(Constant):
+    def weights(self, observation):
+        return np.clip(observation[:, 0] - observation[:, 0].mean(), -1, 1)
+
+
+class TooFewActions(Constant):
+    def weights(self, observation):
+        return np.zeros(1)
+
+
+AGENTS = {
+    "check_decides_the_same_again": Remembers,
+    "check_decides_many_as_one_by_one": LooksAtItsNeighbours,
+    "check_decides_within_the_action_space": TooFewActions,
+}
+
+
+@pytest.mark.parametrize("name", AGENTS)
+def test_each_agent_check_catches_its_cheat(walk, name):
+    env = MarketEnv(walk)
+    assert check(AGENTS[name](env.layout, env.actions), env)[name] != "passed"
+
+
+def test_what_is_no_part_is_refused(walk):
+    with pytest.raises(PartError, match="neither an environment nor an agent"):
+        check(object())
+    env = MarketEnv(walk)
+    with pytest.raises(PartError, match="give env="):
+        check(Constant(env.layout, env.actions))
+    with pytest.raises(PartError, match="cannot be imported"):
+        load_part("nowhere:Nothing")

@@ -1,0 +1,166 @@
+"""Loading: what is packaged, a user's own files, and one clear error for each kind of bad input."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from foretrade.markets.bars import Bars, DataError
+from foretrade.markets.sources import DataConfig, load, load_bars
+
+NY = "America/New_York"
+
+
+def frame(rows: int = 6) -> pd.DataFrame:
+    close = 100 + np.arange(rows, dtype=float)
+    return pd.DataFrame(
+        {
+            "Date": pd.bdate_range("2018-01-02", periods=rows).strftime("%Y-%m-%d"),
+            "OPEN": close - 0.5,
+            "High": close + 1,
+            "low": close - 1,
+            "Close": close,
+            "Volume": 1000,
+        }
+    )
+
+
+def read(path: Path, **options: object) -> Bars:
+    return load_bars(DataConfig(source=str(path), **({"timezone": NY} | options)))
+
+
+@pytest.mark.parametrize(
+    ("name", "symbol", "close"), [("sp500", "GSPC", 2506.850098), ("nasdaq", "IXIC", 6635.279785)]
+)
+def test_packaged_indices(name, symbol, close):
+    bars = load(name)
+    assert bars.symbols == (symbol,)
+    assert len(bars) == 5031
+    assert str(bars.closes_at[0]) == "1999-01-04 21:00:00+00:00"
+    assert bars.close[-1, 0] == close
+
+
+def test_packaged_stocks_are_adjusted_for_splits_and_keep_their_gaps():
+    bars = load("stocks")
+    assert bars.symbols == ("AAPL", "GOOG", "IBM", "MSFT")
+    apple = bars.select(["AAPL"])
+    split = apple.dates.get_loc("2005-02-28")  # two for one
+    assert abs(apple.close[split, 0] / apple.close[split - 1, 0] - 1) < 0.05
+    goog = bars.column("GOOG")
+    assert not bars.present[0, goog]
+    assert bars.present[-1, goog]
+
+
+def test_csv_and_parquet_give_the_same_bars(tmp_path):
+    frame().to_csv(tmp_path / "own.csv", index=False)
+    frame().to_parquet(tmp_path / "own.parquet")
+    bars = read(tmp_path / "own.csv")
+    assert bars.symbols == ("own",)
+    assert str(bars.closes_at[0].tz_convert(NY)) == "2018-01-02 16:00:00-05:00"
+    assert bars.content_hash == read(tmp_path / "own.parquet").content_hash
+
+
+def test_a_long_table_and_a_folder_give_the_same_panel(tmp_path):
+    one, two = frame(), frame().iloc[2:]
+    pd.concat([one.assign(Ticker="A"), two.assign(Ticker="B")]).to_csv(tmp_path / "long.csv")
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    one.to_csv(folder / "A.csv", index=False)
+    two.to_csv(folder / "B.csv", index=False)
+    long, each = read(tmp_path / "long.csv"), read(folder)
+    assert long.symbols == each.symbols == ("A", "B")
+    assert long.content_hash == each.content_hash
+    assert long.present.tolist() == [[True, False]] * 2 + [[True, True]] * 4
+
+
+def test_intraday_bars_stamped_at_their_open_are_moved_to_their_close(tmp_path):
+    hours = pd.date_range("2018-01-02 09:00", periods=6, freq="1h")
+    frame().assign(Date=hours).to_csv(tmp_path / "hours.csv", index=False)
+    bars = read(tmp_path / "hours.csv", timezone="UTC", frequency="1h", stamps="open")
+    assert str(bars.closes_at[0]) == "2018-01-02 10:00:00+00:00"
+    assert bars.periods_per_year > 5000
+
+
+def test_adjusting_scales_prices_and_keeps_the_traded_value(tmp_path):
+    split = frame().assign(**{"Adj Close": lambda f: f["Close"] * np.where(f.index < 3, 0.5, 1.0)})
+    split.to_csv(tmp_path / "s.csv", index=False)
+    raw, adjusted = read(tmp_path / "s.csv"), read(tmp_path / "s.csv", adjust=True)
+    assert adjusted.close[0, 0] == raw.close[0, 0] / 2
+    np.testing.assert_allclose(adjusted.close * adjusted.volume, raw.close * raw.volume)
+
+
+def changed(**cells: object) -> pd.DataFrame:
+    """The frame with cells of row 3 replaced."""
+    table = frame().astype(object)
+    for column, value in cells.items():
+        table.loc[3, column] = value
+    return table
+
+
+BAD = {
+    "missing column": (frame().drop(columns="Close"), "column 'close' is missing; add it"),
+    "missing volume": (frame().drop(columns="Volume"), "zeros, if the market reports none"),
+    "no time": (frame().drop(columns="Date"), "no time column; name one of date"),
+    "unsorted": (frame().iloc[[0, 2, 1, 3]], r"row 2 .*is earlier than the row before; sort the rows"),
+    "duplicate": (frame().iloc[[0, 1, 1, 2]], r"row 2 .*repeats the row before; keep one row"),
+    "NaN": (changed(Close=np.nan), r"column 'close', row 3 \(2018-01-05\): is NaN; fill the gap"),
+    "zero price": (changed(low=0.0), r"column 'low', row 3 \(2018-01-05.*is not positive"),
+    "negative price": (changed(OPEN=-5.0), r"column 'open', row 3 .*-5.0 is not positive"),
+    "negative volume": (changed(Volume=-1), r"column 'volume', row 3 .*is negative"),
+    "high below low": (changed(High=50.0), r"column 'high', row 3 .*50.0 is below the low"),
+    "close outside": (changed(Close=500.0), r"column 'close', row 3 .*lies outside low … high"),
+    "infinite": (changed(High=np.inf), r"column 'high', row 3 .*is infinite"),
+    "text": (changed(Close="n/a?"), r"column 'close', row 3: 'n/a\?' is not a number"),
+    "bad date": (changed(Date="31.12.x"), r"column 'Date', row 3: '31.12.x' is not a time; write"),
+    "no rows": (frame().iloc[:0], "the file has no rows"),
+    "twice": (frame().assign(close=1.0), "two columns are called 'close'"),
+}
+
+
+@pytest.mark.parametrize(("table", "message"), BAD.values(), ids=BAD.keys())
+def test_bad_tables_are_refused_with_place_and_remedy(tmp_path, table, message):
+    path = tmp_path / "bad.csv"
+    table.to_csv(path, index=False)
+    with pytest.raises(DataError, match=message) as caught:
+        read(path)
+    assert "bad" in str(caught.value)
+
+
+def test_naive_times_need_a_timezone(tmp_path):
+    frame().to_csv(tmp_path / "naive.csv", index=False)
+    with pytest.raises(DataError, match=r"naive .*first: 2018-01-02.*--timezone"):
+        read(tmp_path / "naive.csv", timezone="")
+    with pytest.raises(DataError, match="timezone 'Mars/Olympus'.*check the name"):
+        read(tmp_path / "naive.csv", timezone="Mars/Olympus")
+
+
+def test_a_clock_change_that_makes_a_time_ambiguous_is_refused(tmp_path):
+    hours = pd.date_range("2018-11-04 00:30", periods=6, freq="1h")
+    frame().assign(Date=hours).to_csv(tmp_path / "dst.csv", index=False)
+    with pytest.raises(DataError, match="give the times in UTC"):
+        read(tmp_path / "dst.csv", frequency="1h")
+
+
+def test_broken_files(tmp_path):
+    whole = tmp_path / "whole.parquet"
+    frame().to_parquet(whole)
+    cut = tmp_path / "cut.parquet"
+    cut.write_bytes(whole.read_bytes()[:-40])
+    with pytest.raises(DataError, match=r"cut.parquet: cannot be read as parquet .*truncated"):
+        read(cut)
+    (tmp_path / "empty.csv").write_text("")
+    with pytest.raises(DataError, match=r"empty.csv: the file is empty"):
+        read(tmp_path / "empty.csv")
+    (tmp_path / "table.xlsx").write_text("x")
+    with pytest.raises(DataError, match=r"unknown file type '.xlsx'; give .csv or .parquet"):
+        read(tmp_path / "table.xlsx")
+    with pytest.raises(DataError, match="no such file, and no packaged data set of that name"):
+        load("sp5000")
+
+
+def test_an_unknown_symbol_is_named_beside_the_known_ones():
+    with pytest.raises(DataError, match="unknown symbol 'TSLA'; it holds AAPL, GOOG, IBM, MSFT"):
+        load("stocks", "TSLA")

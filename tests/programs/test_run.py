@@ -1,0 +1,184 @@
+"""The main job from the command line: whole, repeated, interrupted, resumed, step by step."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pandas as pd
+import pyarrow.parquet as pq
+import pytest
+
+from foretrade.storage import file_hash
+
+CONFIG = Path(__file__).parent / "small.toml"
+FORETRADE = [str(Path(sys.executable).parent / "foretrade")]
+
+
+def foretrade(*arguments: object, cache: Path, expect: int = 0) -> subprocess.CompletedProcess[str]:
+    done = subprocess.run(
+        [*FORETRADE, *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        env=os.environ | {"FORETRADE_CACHE": str(cache), "COLUMNS": "120"},
+    )
+    assert done.returncode == expect, done.stdout + done.stderr
+    return done
+
+
+def results(folder: Path) -> dict[str, str]:
+    """Hashes of everything that must not differ between two runs."""
+    tensors = sorted(folder.glob("policy/*/policy.safetensors"))
+    tables = [folder / name for name in ("forecasts.parquet", "ledger.parquet", "league.csv")]
+    return {str(path.relative_to(folder)): file_hash(path) for path in (*tables, *tensors)}
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("first")
+    printed = foretrade("run", CONFIG, "--out", folder / "run", cache=folder / "cache").stdout
+    return folder / "run", folder / "cache", printed
+
+
+def test_a_run_leaves_everything_it_promises(finished):
+    folder, _, printed = finished
+    manifest = json.loads((folder / "manifest.json").read_text())
+    assert list(manifest["steps"]) == ["forecast", "train", "backtest", "report"]
+    assert manifest["data"]["source"] == "arch.data.sp500"
+    assert manifest["seeds"] == [0, 1]
+    assert manifest["versions"]["torch"]
+    for name in ("forecasts.parquet", "ledger.parquet", "scores.json", "league.csv", "report.html"):
+        assert (folder / name).is_file()
+    assert len(list(folder.glob("policy/*/policy.safetensors"))) == 4
+    assert len(list(folder.glob("policy/*/tensorboard/events*"))) == 4
+    assert "Buy and hold" in printed
+    assert "edge after costs" in printed
+    assert "report.html" in printed
+    league = pd.read_csv(folder / "league.csv").set_index("strategy")
+    assert league.loc["PPO", "runs"] == 2
+    assert league.loc["Buy and hold", "turnover"] < 2
+    scores = json.loads((folder / "scores.json").read_text())
+    assert scores["trials"]["count"] == 8
+    assert set(scores["forecasts"]) == {"ensemble", "ridge", "lightgbm", "lstm", "historical_mean"}
+    cutoffs = pq.read_table(folder / "forecasts.parquet").to_pandas()
+    known = cutoffs.dropna(subset=["cutoff"])
+    assert (known["cutoff"] < known["closes_at"]).all()
+
+
+def test_the_report_stands_alone(finished):
+    folder, _, _ = finished
+    page = (folder / "report.html").read_text()
+    assert "default-src &#39;none&#39;" in page or "default-src 'none'" in page
+    assert "<script" not in page
+    assert "http://" not in page.replace("http-equiv", "")
+    assert page.count("data:image/svg+xml;base64,") == 4
+    for sheet in folder.glob("tearsheets/*.html"):
+        text = sheet.read_text()
+        assert 'src="http' not in text
+        assert "<link" not in text or 'href="http' not in text.split("<link")[1].split(">")[0]
+    assert "findfont" not in (folder / "logs" / "report.log").read_text()
+    table = (folder / "report.md").read_text()
+    assert "| PPO without forecasts |" in table
+
+
+def test_a_second_run_does_nothing_again(finished):
+    folder, cache, _ = finished
+    before = {path: path.stat().st_mtime_ns for path in folder.rglob("*") if path.is_file()}
+    again = foretrade("run", CONFIG, "--out", folder, cache=cache).stdout
+    for step in ("forecast", "train", "backtest", "report"):
+        assert f"{step}: already done" in again
+    assert {p: p.stat().st_mtime_ns for p in folder.rglob("*") if p.is_file()} == before
+
+
+def test_another_process_with_another_cache_gives_the_same_bytes(finished, tmp_path):
+    folder, _, _ = finished
+    arguments = ("--out", tmp_path / "twin", "--workers", 1)
+    foretrade("run", CONFIG, *arguments, cache=tmp_path / "cache")
+    assert results(tmp_path / "twin") == results(folder)
+
+
+def test_an_interrupted_run_goes_on_to_the_same_bytes(finished, tmp_path):
+    """Ctrl-C while the forecasters walk, kill -9 while the policies train, then to the end."""
+    folder, _, _ = finished
+    out, cache = tmp_path / "run", tmp_path / "cache"
+    command = [*FORETRADE, "run", str(CONFIG), "--out", str(out)]
+    environment = os.environ | {"FORETRADE_CACHE": str(cache)}
+
+    def start() -> subprocess.Popen[str]:
+        pipe = subprocess.PIPE
+        return subprocess.Popen(
+            command, env=environment, stdout=pipe, stderr=pipe, text=True, start_new_session=True
+        )
+
+    first = start()
+    wait_for(lambda: list(cache.rglob("fold-*.safetensors")), first)
+    os.killpg(first.pid, signal.SIGINT)
+    _, errors = first.communicate(timeout=60)
+    assert first.returncode == 130, errors
+    assert f"go on with: foretrade run {out}" in errors.replace("\n", " ")
+
+    second = start()
+    wait_for(lambda: list(out.glob("policy/*/progress.json")), second)
+    os.killpg(second.pid, signal.SIGKILL)
+    second.communicate()
+    foretrade("run", out, cache=cache)
+    assert results(out) == results(folder)
+
+
+def wait_for(condition, process: subprocess.Popen[str]) -> None:
+    deadline = time.monotonic() + 120
+    while not condition():
+        assert time.monotonic() < deadline, "nothing happened for two minutes"
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.05)
+
+
+def test_steps_can_be_run_alone_and_say_what_they_need(finished, tmp_path):
+    folder, cache, _ = finished
+    out = tmp_path / "steps"
+    failed = foretrade("backtest", CONFIG, "--out", out, cache=cache, expect=1)
+    assert "step 'train' is not done; run 'foretrade train" in failed.stderr
+    foretrade("forecast", CONFIG, "--out", out, cache=cache)
+    assert file_hash(out / "forecasts.parquet") == file_hash(folder / "forecasts.parquet")
+    assert not (out / "policy").exists()
+    failed = foretrade("report", out, cache=cache, expect=1)
+    assert "step 'backtest' is not done" in failed.stderr
+    assert "already done" in foretrade("report", folder, cache=cache).stdout
+
+
+def test_a_changed_output_is_noticed_and_made_again(finished, tmp_path):
+    folder, cache, _ = finished
+    expected = results(folder)
+    ledger = folder / "ledger.parquet"
+    ledger.write_bytes(ledger.read_bytes()[:-50])
+    printed = foretrade("run", folder, cache=cache).stdout
+    assert "train: already done" in printed
+    assert "backtest: already done" not in printed
+    assert results(folder) == expected
+
+
+def test_another_configuration_does_not_mix_in(finished):
+    folder, cache, _ = finished
+    failed = foretrade("run", CONFIG, "--out", folder, "--seed", 5, cache=cache, expect=1)
+    assert "another configuration (it differs in seed: 0 there, 5 here)" in failed.stderr
+    failed = foretrade("run", folder, "--set", "seeds=1", cache=cache, expect=2)
+    assert "a run with its own settings" in failed.stderr
+
+
+def test_the_table_goes_into_a_page(finished, tmp_path):
+    folder, cache, _ = finished
+    page = tmp_path / "page.md"
+    page.write_text("before\n<!-- foretrade table -->\nstale table\n<!-- /foretrade table -->\nafter\n")
+    foretrade("report", folder, "--into", page, cache=cache)
+    text = page.read_text()
+    assert text.startswith("before\n<!-- foretrade table -->\n**")
+    assert text.endswith("<!-- /foretrade table -->\nafter\n")
+    assert "stale table" not in text
+    page.write_text("no markers")
+    failed = foretrade("report", folder, "--into", page, cache=cache, expect=1)
+    assert "needs the lines" in failed.stderr
