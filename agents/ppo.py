@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-# Sets environment variables that must be there before stable-baselines3 is imported.
+# Before stable-baselines3, which would import tensorflow otherwise.
 from foretrade.agents.store import PolicyAgent, PolicySpec, save_policy  # isort: split
 
 import gymnasium

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-import os
+import sys
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
-os.environ["TF_ENABLE_ONEDNN_OPTS"] = "0"  # stable-baselines3 may import tensorflow: keep its bits
+# tensorboard's own switch to do without tensorflow, which stable-baselines3 would import through it
+sys.modules.setdefault("tensorboard.compat.notf", ModuleType("tensorboard.compat.notf"))
 
 import gymnasium
 import numpy as np

@@ -65,9 +65,11 @@ def league_frame(rows: Sequence[Row]) -> pd.DataFrame:
     )
 
 
-def terminal_columns() -> tuple[int, ...]:
-    """Positions of the columns that fit a terminal of 100 characters."""
-    return (0, 1, 2, 3, 5, 7, 9)
+def terminal_columns(width: int) -> tuple[int, ...]:
+    """Positions of the columns that fit a terminal of so many characters."""
+    if width < 105:
+        return (0, 1, 2, 5, 9)
+    return (0, 1, 2, 3, 5, 7, 9) if width < 150 else tuple(range(11))
 
 
 def table_cells(rows: Sequence[Row]) -> tuple[list[str], list[list[str]]]:

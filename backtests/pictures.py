@@ -14,12 +14,12 @@ from matplotlib.figure import Figure
 from foretrade.backtests.engine import Run
 
 COLOURS = ("#1f77b4", "#d62728", "#2ca02c", "#9467bd", "#ff7f0e", "#8c564b", "#17becf", "#7f7f7f")
-WIDTH_INCHES = 10.0
+WIDTH_INCHES = 13.0
 
 
 def equity_curves(lines: Mapping[str, Run], bands: Mapping[str, Sequence[Run]]) -> str:
     """Equity relative to the start, ``bands`` shades the range over an agent's seeds."""
-    figure, axes = _axes(4.2)
+    figure, axes = _axes(5.0)
     for (label, run), colour in zip(lines.items(), _colours(), strict=False):
         relative = run.equity / run.initial_equity
         axes.plot(relative.index, relative, label=label, color=colour, linewidth=1.3)
@@ -36,7 +36,7 @@ def equity_curves(lines: Mapping[str, Run], bands: Mapping[str, Sequence[Run]]) 
 
 def drawdowns(lines: Mapping[str, Run]) -> str:
     """Loss from the highest equity so far."""
-    figure, axes = _axes(2.8)
+    figure, axes = _axes(3.4)
     for (label, run), colour in zip(lines.items(), _colours(), strict=False):
         peak = run.equity.cummax().clip(lower=run.initial_equity)
         axes.plot(run.equity.index, run.equity / peak - 1, label=label, color=colour, linewidth=1.1)

@@ -153,7 +153,6 @@ def check(
     from foretrade.testing import check as run_checks
     from foretrade.testing import load_part
 
-    sys.path.insert(0, "")
     failed = 0
     for name, result in run_checks(load_part(part)).items():
         failed += result != "passed"
@@ -167,6 +166,7 @@ def main() -> None:
     """Entry point: errors that a user can mend become one line and an exit code."""
     from foretrade.errors import ForetradeError
 
+    sys.path.insert(0, str(Path.cwd()))  # where a user's own forecasters are, as with python -m
     try:
         app()
     except ForetradeError as error:
@@ -222,11 +222,13 @@ def _print_table(job: Job, page: Report) -> None:
     from foretrade.backtests.league import table_cells, terminal_columns
 
     header, rows = table_cells(page.rows)
-    table = RichTable(title=f"{page.title}, test block, after all costs", box=box.SIMPLE)
-    for column in terminal_columns():
-        table.add_column(header[column], justify="right" if column else "left", no_wrap=column == 0)
+    title = f"{page.title}, test block, after all costs"
+    table = RichTable(title=title, box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), title_justify="left")
+    columns = terminal_columns(output.width)
+    for column in columns:
+        table.add_column(header[column], justify="right" if column else "left", no_wrap=True)
     for row in rows:
-        table.add_row(*(row[column] for column in terminal_columns()))
+        table.add_row(*(row[column] for column in columns))
     output.print(table)
     output.print(page.verdict(), markup=False, highlight=False)
     output.print(

@@ -29,12 +29,18 @@ class ConfigError(ForetradeError, ValueError):
     """A configuration that cannot be used; the message names the key and the remedy."""
 
 
+def member_name(path: str) -> str:
+    """What a member is called in tables: its shipped name, or what follows the colon."""
+    return path.rpartition(":")[2]
+
+
 @dataclass(frozen=True)
 class ForecastConfig:
     """Who forecasts, and when they are refitted.
 
     Args:
-        members: Forecasters that the ensemble averages; the agent sees each of them too.
+        members: Forecasters that the ensemble averages; the agent sees each of them too. Shipped
+            ones by name, one's own as ``"package.module:Class"``, known by the name after the colon.
         baselines: Forecasters that are only scored and traded beside them.
         settings: Member name to its keyword arguments.
         horizon_bars: Bars over which the forecast return runs, from the fill of the decision.
@@ -50,7 +56,7 @@ class ForecastConfig:
     schedule: WalkForward = WalkForward()
 
     def __post_init__(self) -> None:
-        names = (*self.members, *self.baselines)
+        names = (*map(member_name, self.members), *map(member_name, self.baselines))
         if not self.members or len(set(names)) != len(names):
             raise ValueError("members and baselines must name at least one member, each name once")
         strays = [name for name in self.settings if name not in names]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from foretrade.agents.ppo_config import PPOConfig
+from foretrade.config import member_name
 from foretrade.envs.market import MarketEnv
 from foretrade.job import Job
 from foretrade.lineup import (
@@ -59,8 +61,10 @@ def forecast(job: Job) -> list[Path]:
 
     config = job.config.forecast
     members = {
-        name: build_member(name, config.settings.get(name, {}), seed=job.config.seed + number)
-        for number, name in enumerate((*config.members, *config.baselines))
+        member_name(path): build_member(
+            path, config.settings.get(member_name(path), {}), seed=job.config.seed + number
+        )
+        for number, path in enumerate((*config.members, *config.baselines))
     }
     job.record_data()
     walks: list[Walk] = []
@@ -86,7 +90,7 @@ def forecast(job: Job) -> list[Path]:
         label=job.label,
         schedule=config.schedule,
         lookback_bars=config.lookback_bars,
-        in_ensemble=config.members,
+        in_ensemble=tuple(map(member_name, config.members)),
         cache=cache_folder(),
         mapper=parallel,
         watch=walks.extend,
@@ -142,6 +146,8 @@ def train(job: Job) -> list[Path]:
     job.record_data()
     tasks = list(_policy_tasks(job))
     todo = [task for task in tasks if not task.is_done()]
+    for task in todo:  # what an interrupted training left is of no use
+        shutil.rmtree(task.folder, ignore_errors=True)
     with _progress(job, "train", {task.folder.name: task.config.updates for task in todo}) as show:
         run_parallel(
             run_policy_task,

@@ -8,7 +8,7 @@ from typing import Any
 
 from rich.console import Console
 
-from foretrade.config import Experiment
+from foretrade.config import Experiment, member_name
 from foretrade.envs.market import MarketEnv
 from foretrade.markets.bars import Bars, DataError
 from foretrade.markets.features import compute_features
@@ -103,7 +103,8 @@ class Job:
     def env(self, block: str, *, forecasts: bool = True, **options: Any) -> MarketEnv:
         """The market of one block, showing features and, if asked, what the agent sees of forecasts."""
         market = self.config.market
-        seen = [f"{name}.mean" for name in (*self.config.forecast.members, "ensemble")]
+        members = map(member_name, self.config.forecast.members)
+        seen = [f"{name}.mean" for name in (*members, "ensemble")]
         extra = [*seen, "ensemble.disagreement"] if forecasts else []
         return MarketEnv(
             self.bars,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from foretrade.config import member_name
 from foretrade.envs.market import MarketEnv
 from foretrade.job import Job
 
@@ -22,7 +23,8 @@ def policy_names(job: Job, agent: str) -> tuple[str, ...]:
 
 def forecasters(job: Job) -> tuple[str, ...]:
     """The ensemble, its members and the naive ones beside them."""
-    return ("ensemble", *job.config.forecast.members, *job.config.forecast.baselines)
+    config = job.config.forecast
+    return ("ensemble", *map(member_name, (*config.members, *config.baselines)))
 
 
 def means(job: Job) -> list[str]:

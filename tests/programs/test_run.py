@@ -162,6 +162,20 @@ def test_a_changed_output_is_noticed_and_made_again(finished, tmp_path):
     assert results(folder) == expected
 
 
+def test_a_forecaster_of_ones_own_takes_part(finished, tmp_path, monkeypatch):
+    _, cache, _ = finished
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "mine.py").write_text(
+        "from sklearn.linear_model import Lasso\ndef Own(alpha=1e-5):\n    return Lasso(alpha=alpha)\n"
+    )
+    settings = ("forecast.members=['ridge', 'mine:Own']", "forecast.settings={Own = {alpha = 1e-6}}")
+    options = [part for setting in settings for part in ("--set", setting)]
+    foretrade("forecast", CONFIG, *options, "--out", tmp_path / "run", cache=cache)
+    table = pd.read_parquet(tmp_path / "run" / "forecasts.parquet")
+    expected = (table["ridge.mean"] + table["Own.mean"]) / 2
+    pd.testing.assert_series_equal(table["ensemble.mean"], expected, check_names=False, rtol=1e-12)
+
+
 def test_another_configuration_does_not_mix_in(finished):
     folder, cache, _ = finished
     failed = foretrade("run", CONFIG, "--out", folder, "--seed", 5, cache=cache, expect=1)

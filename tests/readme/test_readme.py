@@ -1,0 +1,76 @@
+"""The documents say what is true: code blocks run, names exist, the examples work."""
+
+from __future__ import annotations
+
+import re
+import runpy
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from foretrade.markets.synthetic import random_walk
+
+ROOT = Path(__file__).parents[2]
+README = (ROOT / "README.md").read_text()
+PYTHON = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+CONSOLE = re.findall(r"```console\n(.*?)```", README, re.DOTALL)
+
+
+@pytest.fixture
+def own_csv(tmp_path, monkeypatch):
+    """``prices.csv`` in the working directory."""
+    monkeypatch.chdir(tmp_path)
+    bars = random_walk(1500, seed=11)
+    frame = {name: getattr(bars, name)[:, 0] for name in ("open", "high", "low", "close", "volume")}
+    import pandas as pd
+
+    pd.DataFrame({"Date": bars.dates.strftime("%Y-%m-%d"), **frame}).to_csv("prices.csv", index=False)
+    return tmp_path / "prices.csv"
+
+
+@pytest.mark.parametrize("number", range(len(PYTHON)))
+def test_python_blocks_run(number, own_csv):
+    exec(compile(PYTHON[number], f"README block {number}", "exec"), {"__name__": "__main__"})
+
+
+def test_shown_commands_exist():
+    commands = [
+        line.split()[2] for block in CONSOLE for line in block.splitlines() if "$ foretrade" in line
+    ]
+    assert set(commands) >= {"run", "data", "check"}
+    for command in set(commands):
+        arguments = [Path(sys.executable).parent / "foretrade", command, "--help"]
+        assert subprocess.run(arguments, capture_output=True, check=False).returncode == 0
+
+
+@pytest.mark.parametrize("document", ["README.md", "ARCHITECTURE.md"])
+def test_named_files_exist(document):
+    text = (ROOT / document).read_text()
+    for name in re.findall(r"`((?:\w+/)+\w+\.(?:py|toml|png))`|\]\(((?!http)[^)#]+)\)", text):
+        path = name[0] or name[1]
+        assert (ROOT / path).exists(), f"{document} names {path}"
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments", "expected"),
+    [
+        ("own_forecaster.py", ["1000"], "ensemble: net Sharpe"),
+        ("own_data.py", ["prices.csv"], "net Sharpe"),
+        ("train_ppo.py", ["2048", "policy"], "PPO: net Sharpe"),
+    ],
+)
+def test_examples_run_and_are_short(name, arguments, expected, own_csv, monkeypatch, capsys):
+    path = ROOT / "examples" / name
+    assert len(path.read_text().splitlines()) < 40
+    monkeypatch.setattr(sys, "argv", [name, *arguments])
+    runpy.run_path(str(path), run_name="__main__")
+    assert expected in capsys.readouterr().out
+
+
+def test_the_table_in_the_readme_came_from_a_run():
+    block = README.split("<!-- foretrade table -->")[1].split("<!-- /foretrade table -->")[0]
+    assert block.startswith("\n**")
+    assert "| PPO without forecasts |" in block
+    assert "Test: 2014-01-02 to 2018-12-31 (1258 bars)" in block
