@@ -61,40 +61,23 @@ def run(
     _do(STEPS, target, out, seed, set_, workers, show_table=True)
 
 
-@app.command(epilog="Example: foretrade forecast runs/first")
-def forecast(
-    target: Target = None,
-    out: Out = None,
-    seed: Seed = None,
-    set_: Set = None,
-    workers: Workers = 0,
-) -> None:
-    """Walk-forward forecasts of every member and of the ensemble."""
-    _do(("forecast",), target, out, seed, set_, workers)
+def _single_step(step: str, text: str) -> None:
+    """Add the command that does one step of a run."""
+
+    @app.command(step, help=text, epilog=f"Example: foretrade {step} runs/first")
+    def command(
+        target: Target = None,
+        out: Out = None,
+        seed: Seed = None,
+        set_: Set = None,
+        workers: Workers = 0,
+    ) -> None:
+        _do((step,), target, out, seed, set_, workers)
 
 
-@app.command(epilog="Example: foretrade train runs/first")
-def train(
-    target: Target = None,
-    out: Out = None,
-    seed: Seed = None,
-    set_: Set = None,
-    workers: Workers = 0,
-) -> None:
-    """PPO with and without forecasts, on the forecasts of a run."""
-    _do(("train",), target, out, seed, set_, workers)
-
-
-@app.command(epilog="Example: foretrade backtest runs/first")
-def backtest(
-    target: Target = None,
-    out: Out = None,
-    seed: Seed = None,
-    set_: Set = None,
-    workers: Workers = 0,
-) -> None:
-    """Every strategy of a run, once, through its test block."""
-    _do(("backtest",), target, out, seed, set_, workers)
+_single_step("forecast", "Walk-forward forecasts of every member and of the ensemble.")
+_single_step("train", "PPO with and without forecasts, on the forecasts of a run.")
+_single_step("backtest", "Every strategy of a run, once, through its test block.")
 
 
 @app.command(epilog="Example: foretrade report runs/first --into README.md")
