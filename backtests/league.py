@@ -91,15 +91,15 @@ def markdown_table(rows: Sequence[Row]) -> str:
 def _cells(row: Row) -> list[str]:
     s = row.scores
     several = len(row.strategy.runs) > 1
-    seeds = f"{_number(row.sharpe_min)} … {_number(row.sharpe_max)}" if several else ""
+    seeds = f"{number(row.sharpe_min)} … {number(row.sharpe_max)}" if several else ""
     interval = "–" if math.isnan(s.sharpe_low) else f"{s.sharpe_low:.2f} … {s.sharpe_high:.2f}"
     label = row.strategy.label + (" (ruined)" if s.ruined else "")
     return [
         label,
-        _number(s.sharpe),
+        number(s.sharpe),
         interval,
         seeds,
-        _number(s.gross_sharpe),
+        number(s.gross_sharpe),
         _percent(s.cagr),
         _percent(s.volatility),
         _percent(s.max_drawdown),
@@ -109,7 +109,8 @@ def _cells(row: Row) -> list[str]:
     ]
 
 
-def _number(value: float) -> str:
+def number(value: float) -> str:
+    """Two digits, or a dash for what is undefined."""
     return "–" if math.isnan(value) else f"{value:.2f}"
 
 

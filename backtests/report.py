@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +13,8 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from foretrade.backtests import pictures
 from foretrade.backtests.engine import Run
-from foretrade.backtests.league import Row, markdown_table, table_cells
+from foretrade.backtests.league import Row, markdown_table, number, table_cells
+from foretrade.backtests.metrics import Scores
 from foretrade.backtests.significance import deflated_sharpe
 from foretrade.storage import write_text
 
@@ -58,26 +60,22 @@ class Report:
     tearsheets: Mapping[str, str]
 
     def verdict(self) -> str:
-        """One sentence: is there an edge after costs, and how sure is that."""
+        """In words: is there an edge after costs, and how sure is that."""
         agent = self.rows[0]
-        scores, returns = agent.scores, self.runs[agent.median_run].returns.to_numpy()
-        deflated = deflated_sharpe(returns, self.trials.count, self.trials.variance)
+        scores, label = agent.scores, agent.strategy.label
+        if math.isnan(scores.sharpe):
+            return f"No edge after costs: {label} never traded, or not long enough for a Sharpe ratio."
         benchmark = next(row for row in self.rows if row.strategy.label == self.benchmark)
-        proven = scores.sharpe_low > 0 and deflated > CONFIDENCE
-        better = scores.sharpe > benchmark.scores.sharpe
-        finding = "An edge after costs that luck does not explain" if proven else "No edge after costs"
-        if scores.ruined:
-            finding = "The account was ruined"
-        elif proven and not better:
-            finding = "A positive return after costs, but not above buy-and-hold"
-        seeds = len(agent.strategy.runs)
+        returns = self.runs[agent.median_run].returns.to_numpy()
+        deflated = deflated_sharpe(returns, self.trials.count, self.trials.variance)
+        runs = len(agent.strategy.runs)
+        seeds = f"median of {runs} seeds, which range from {number(agent.sharpe_min)} to "
         return (
-            f"{finding}: {agent.strategy.label} has a net Sharpe ratio of {scores.sharpe:.2f} "
-            f"(median of {seeds} seeds, which range from {agent.sharpe_min:.2f} to "
-            f"{agent.sharpe_max:.2f}; 95 % interval {scores.sharpe_low:.2f} to "
-            f"{scores.sharpe_high:.2f}), against {benchmark.scores.sharpe:.2f} for "
-            f"{self.benchmark.lower()}. Probability of a Sharpe ratio above what the best of "
-            f"{self.trials.count} trials would show by luck: {deflated:.2f}."
+            f"{_finding(agent.scores, benchmark.scores, deflated)}: {label} has a net Sharpe ratio of "
+            f"{number(scores.sharpe)} ({seeds + number(agent.sharpe_max) if runs > 1 else 'one seed'}; "
+            f"95 % interval {number(scores.sharpe_low)} to {number(scores.sharpe_high)}), against "
+            f"{number(benchmark.scores.sharpe)} for {self.benchmark.lower()}. Probability of a "
+            f"Sharpe ratio above what the best of {self.trials.count} trials would show by luck: {deflated:.2f}."
         )
 
     def markdown(self) -> str:
@@ -125,6 +123,16 @@ class Report:
             ("Forecast quality on the test block", pictures.forecast_quality(self.forecasts)),
         )
         return [{"title": title, "data": _data_uri(svg)} for title, svg in drawn]
+
+
+def _finding(agent: Scores, benchmark: Scores, deflated: float) -> str:
+    if agent.ruined:
+        return "The account was ruined"
+    if not (agent.sharpe_low > 0 and deflated > CONFIDENCE):
+        return "No edge after costs"
+    if not agent.sharpe > benchmark.sharpe:
+        return "A gain after costs that luck does not explain, but no more than the benchmark's"
+    return "A gain after costs that luck does not explain"
 
 
 def _data_uri(svg: str) -> str:

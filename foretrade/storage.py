@@ -16,6 +16,12 @@ from typing import Any
 
 import numpy as np
 
+from foretrade.errors import ForetradeError
+
+
+class NoIdentityError(ForetradeError, TypeError):
+    """A value that cannot be hashed to the same number tomorrow."""
+
 
 def content_hash(*parts: Any) -> str:
     """SHA-256 (hex) of values made of scalars, strings, bytes, arrays, sequences and mappings.
@@ -24,7 +30,7 @@ def content_hash(*parts: Any) -> str:
     convention) hash their class, its source and their parameters.
 
     Raises:
-        TypeError: A value has no stable identity, such as a function defined in a notebook cell.
+        NoIdentityError: A value has no stable identity, such as a function defined in a notebook cell.
     """
     digest = hashlib.sha256()
     for part in parts:
@@ -56,7 +62,10 @@ def _feed(digest: hashlib._Hash, value: Any) -> None:
     elif isinstance(value, type) or inspect.isroutine(value):
         _feed(digest, _source(value))
     else:
-        raise TypeError(f"{type(value).__name__} {value!r} has no stable identity to hash")
+        raise NoIdentityError(
+            f"{type(value).__name__} {value!r} has no stable identity to hash; use numbers, texts, "
+            "arrays or objects with get_params"
+        )
 
 
 def _source(thing: Any) -> list[str]:
@@ -65,7 +74,7 @@ def _source(thing: Any) -> list[str]:
         return [name, inspect.getsource(thing)]
     except (OSError, TypeError) as error:
         if thing.__module__ == "__main__":
-            raise TypeError(
+            raise NoIdentityError(
                 f"{name} has no source file to hash; define it in a module, or switch the cache off"
             ) from error
         return [name]  # compiled code: its library's version stands for it

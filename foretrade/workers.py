@@ -7,9 +7,12 @@ import os
 import signal
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_EXCEPTION, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
+
+from foretrade.errors import ForetradeError
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -23,6 +26,10 @@ ONE_THREAD = {
     "CUDA_VISIBLE_DEVICES": "-1",
 }
 TICK_SECONDS = 0.25
+
+
+class WorkerError(ForetradeError, RuntimeError):
+    """A worker process ended without a result."""
 
 
 def run_parallel(
@@ -42,6 +49,7 @@ def run_parallel(
 
     Raises:
         Exception: The first one that a worker raised; the others are stopped.
+        WorkerError: A worker died.
     """
     if not items:
         return []
@@ -57,10 +65,15 @@ def run_parallel(
                 for future in done:
                     future.result()
                 tick()
-        except BaseException:
+        except BaseException as error:
             pool.shutdown(wait=False, cancel_futures=True)
             for process in multiprocessing.active_children():
                 process.terminate()
+            if isinstance(error, BrokenProcessPool):
+                raise WorkerError(
+                    f"a worker process died (out of memory, or killed?); {log} may say why; what was "
+                    "finished is kept: run the same command again"
+                ) from error
             raise
         return [future.result() for future in futures]
 

@@ -1,0 +1,163 @@
+"""The verdict in every case that can occur, and a page that is safe to open."""
+
+from __future__ import annotations
+
+import math
+import re
+import shutil
+import subprocess
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from foretrade.agents.baselines import Constant
+from foretrade.backtests.engine import Run, read_runs, run, write_runs
+from foretrade.backtests.league import Strategy, league_rows, markdown_table
+from foretrade.backtests.metrics import score_run
+from foretrade.backtests.report import Report, Trials
+from foretrade.backtests.tearsheet import write_tearsheet
+from foretrade.envs.market import MarketEnv
+from foretrade.markets.bars import DataError
+
+EVIL = "<script>alert(1)</script>"
+FORECASTS = {
+    "ridge": {
+        "observations": 100, "ic": 0.01, "rank_ic": None, "r2_os": -0.01, "r2_zero": -0.01,
+        "hit_rate": 0.5, "rmse": 0.01, "coverage": 0.9,
+    }
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def runs(walk):
+    env = MarketEnv(walk)
+    weights = {"buy-and-hold": 1.0, "flat": 0.0, "seed-0": 0.3, "seed-1": -0.2, "seed-2": 0.9}
+    return {n: run(Constant(env.layout, env.actions, w), env, name=n) for n, w in weights.items()}
+
+
+def report(runs: dict[str, Run], agent: tuple[str, ...], **changes: object) -> Report:
+    scores = {name: score_run(item, 252.0) for name, item in runs.items()}
+    strategies = [Strategy("Agent", agent), Strategy("Buy and hold", ("buy-and-hold",))]
+    made = Report(
+        title=EVIL,
+        setting={"Data": EVIL},
+        rows=league_rows(strategies, scores),
+        benchmark="Buy and hold",
+        runs=runs,
+        forecasts=FORECASTS,
+        trials=Trials(10, 1e-4),
+        warnings=[EVIL],
+        tearsheets={},
+    )
+    return replace(made, **changes)
+
+
+def with_returns(runs: dict[str, Run], values: np.ndarray) -> dict[str, Run]:
+    """The same runs with another agent's returns, shown as equity."""
+    ledger = runs["buy-and-hold"].ledger.copy()
+    ledger["equity"] = 1e6 * np.cumprod(1 + values[: len(ledger)])
+    return runs | {"agent": Run("agent", 1e6, ledger)}
+
+
+def test_the_median_run_of_several_seeds_speaks(runs):
+    page = report(runs, ("seed-0", "seed-1", "seed-2"))
+    row = page.rows[0]
+    sharpes = sorted(score_run(runs[f"seed-{n}"], 252.0).sharpe for n in range(3))
+    assert [row.sharpe_min, row.scores.sharpe, row.sharpe_max] == sharpes
+    assert "No edge after costs: Agent has a net Sharpe ratio of" in page.verdict()
+    assert "median of 3 seeds" in page.verdict()
+    assert "(one seed;" in report(runs, ("seed-0",)).verdict()
+
+
+def test_an_agent_that_never_trades_has_no_sharpe_ratio(runs):
+    page = report(runs, ("flat",))
+    assert page.verdict() == (
+        "No edge after costs: Agent never traded, or not long enough for a Sharpe ratio."
+    )
+    assert "| Agent | – | – |" in markdown_table(page.rows)
+    assert "nan" not in page.html().lower().replace("finan", "")
+
+
+def test_a_gain_that_luck_does_not_explain_is_called_one(runs):
+    values = np.random.default_rng(0).normal(0.004, 0.01, 1000)
+    page = report(with_returns(runs, values), ("agent",))
+    assert page.verdict().startswith("A gain after costs that luck does not explain: Agent")
+    many = replace(page, trials=Trials(10_000, 1.0))
+    assert many.verdict().startswith("No edge after costs")
+
+
+def test_ruin_is_called_ruin(runs):
+    changed = with_returns(runs, np.random.default_rng(0).normal(0.004, 0.01, 1000))
+    changed["agent"].ledger["ruined"] = [False] * (len(changed["agent"].ledger) - 1) + [True]
+    page = report(changed, ("agent",))
+    assert page.verdict().startswith("The account was ruined")
+    assert "Agent (ruined)" in markdown_table(page.rows)
+
+
+def test_everything_is_escaped(runs, tmp_path):
+    page = report(runs, ("seed-0",)).html()
+    assert EVIL not in page
+    assert page.count("&lt;script&gt;") == 4
+    evil = Run(EVIL, 1e6, runs["seed-0"].ledger)
+    path = tmp_path / "sheet.html"
+    assert write_tearsheet(evil, runs["buy-and-hold"], path, title=EVIL, periods_per_year=252)
+    assert EVIL not in path.read_text()
+
+
+def test_a_tear_sheet_needs_no_network_and_leaves_no_trace(runs, tmp_path, caplog):
+    import matplotlib as mpl
+
+    settings = dict(mpl.rcParams)
+    path = tmp_path / "sheet.html"
+    assert write_tearsheet(runs["seed-0"], runs["buy-and-hold"], path, title="x", periods_per_year=252)
+    assert not re.search(r"<(link|script|img)[^>]+https?:", path.read_text())
+    assert not [r for r in caplog.records if "findfont" in r.getMessage()]
+    assert {k: v for k, v in mpl.rcParams.items() if settings[k] != v} == {}
+
+
+def test_a_tear_sheet_of_cash_is_not_drawn(runs, tmp_path):
+    path = tmp_path / "sheet.html"
+    assert not write_tearsheet(runs["flat"], runs["buy-and-hold"], path, title="x", periods_per_year=252)
+    assert not path.exists()
+
+
+def test_ledgers_survive_parquet(runs, tmp_path):
+    path = tmp_path / "ledger.parquet"
+    write_runs(list(runs.values()), path)
+    again = read_runs(path)
+    assert list(again) == list(runs)
+    for name, item in runs.items():
+        pd.testing.assert_frame_equal(again[name].ledger, item.ledger)
+        assert again[name].initial_equity == item.initial_equity
+    path.write_bytes(path.read_bytes()[:-20])
+    with pytest.raises(DataError, match="not a readable ledger"):
+        read_runs(path)
+
+
+def test_the_frames_of_a_run_are_tidy(runs):
+    item = runs["seed-1"]
+    assert list(item.decisions) == ["decided_at", "requested", "achieved", "reward"]
+    assert (item.decisions["requested"].round(6) == -0.2).all()
+    assert (item.fills["traded"] > 0).all()
+    assert item.costs.drop(columns="closes_at").to_numpy().min() >= 0
+    value = item.positions["units"] * item.ledger["close"]
+    np.testing.assert_allclose(item.positions["cash"] + value, item.ledger["equity"], rtol=1e-12)
+    assert math.isclose(item.returns.add(1).prod(), item.equity.iloc[-1] / 1e6, rel_tol=1e-12)
+
+
+@pytest.mark.skipif(not shutil.which("chromium"), reason="no browser here")
+def test_a_browser_finds_nothing_to_complain_about(runs, tmp_path):
+    path = tmp_path / "report.html"
+    path.write_text(report(runs, ("seed-0",)).html())
+    shot = tmp_path / "report.png"
+    flags = ("--headless", "--no-sandbox", "--disable-gpu", "--enable-logging=stderr", "--v=0")
+    quiet = ("--disable-background-networking", "--disable-component-update", "--disable-sync")
+    profile = f"--user-data-dir={tmp_path / 'profile'}"
+    done = subprocess.run(
+        ["chromium", *flags, *quiet, profile, f"--screenshot={shot}", path.as_uri()],
+        capture_output=True, text=True, timeout=120, check=True,
+    )  # fmt: skip
+    assert "CONSOLE" not in done.stderr
+    assert shot.stat().st_size > 10_000
