@@ -75,7 +75,8 @@ class Report:
             f"{number(scores.sharpe)} ({seeds + number(agent.sharpe_max) if runs > 1 else 'one seed'}; "
             f"95 % interval {number(scores.sharpe_low)} to {number(scores.sharpe_high)}), against "
             f"{number(benchmark.scores.sharpe)} for {self.benchmark.lower()}. Probability of a "
-            f"Sharpe ratio above what the best of {self.trials.count} trials would show by luck: {deflated:.2f}."
+            f"Sharpe ratio above what the best of {self.trials.count} trials would show by luck: "
+            f"{deflated:.2f}."
         )
 
     def markdown(self) -> str:
