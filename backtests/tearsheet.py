@@ -31,7 +31,9 @@ def write_tearsheet(
     resources are taken out.
     """
     returns = quantstats_returns(run)
-    joined = pd.concat([returns, quantstats_returns(benchmark)], axis=1, join="inner")
+    daily, other = by_day(returns), by_day(quantstats_returns(benchmark))
+    joined = pd.concat([daily, other], axis=1, join="inner")
+    days_per_year = periods_per_year * len(daily) / len(returns)
     if len(joined) < MIN_BARS or not is_defined(returns):
         return False
     with warnings.catch_warnings(), _drawing(), atomic_path(path) as temporary:
@@ -43,7 +45,7 @@ def write_tearsheet(
             benchmark=None if run.name == benchmark.name else joined.iloc[:, 1].rename("Benchmark"),
             title=html.escape(title),
             output=str(temporary),
-            periods_per_year=round(periods_per_year),
+            periods_per_year=round(days_per_year),
             match_dates=False,
             strategy_title=html.escape(run.name),
             benchmark_title=html.escape(benchmark.name),
@@ -51,6 +53,11 @@ def write_tearsheet(
         page = temporary.read_text(encoding="utf-8")
         temporary.write_text(EXTERNAL.sub("", page).replace("CAGR﹪", "CAGR %"), encoding="utf-8")
     return True
+
+
+def by_day(returns: pd.Series) -> pd.Series:
+    """Returns compounded within each day: quantstats counts a row as a day."""
+    return (1 + returns).groupby(level=0).prod() - 1
 
 
 @contextmanager
