@@ -47,13 +47,22 @@ class PPOConfig:
     checkpoints: int = 12
 
     def __post_init__(self) -> None:
+        for name in ("steps", "environments", "episode_bars", "rollout_bars", "epochs", "checkpoints"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be at least 1")
         rollout = self.environments * self.rollout_bars
-        if min(self.steps, self.environments, self.rollout_bars, self.checkpoints) < 1:
-            raise ValueError("steps, environments, rollout_bars and checkpoints must be at least 1")
-        if rollout % self.batch_size:
+        if self.batch_size < 2 or rollout % self.batch_size:
             raise ValueError(
                 f"batch_size = {self.batch_size} must divide environments × rollout_bars = {rollout}"
             )
+        if not (0 < self.gamma <= 1 and 0 <= self.gae_lambda <= 1):
+            raise ValueError("gamma must be above 0, gae_lambda at least 0, both at most 1")
+        if not (0 < self.learning_rate < 1 and 0 < self.clip_range < 1 and self.reward_scale > 0):
+            raise ValueError(
+                "learning_rate and clip_range must be between 0 and 1, reward_scale positive"
+            )
+        if min(self.net_arch, default=1) < 1:
+            raise ValueError("net_arch holds widths of at least 1")
 
     @property
     def updates(self) -> int:

@@ -28,23 +28,28 @@ class Strategy:
 
 @dataclass(frozen=True)
 class Row:
-    """A strategy's scores: those of its median run by Sharpe ratio, and the range over its runs."""
+    """A strategy's scores: those of its median run by Sharpe ratio, and the range over its runs.
+
+    ``ruined`` counts the runs that lost their account; a run that never traded ranks as zero.
+    """
 
     strategy: Strategy
     median_run: str
     scores: Scores
     sharpe_min: float
     sharpe_max: float
+    ruined: int
 
 
 def league_rows(strategies: Iterable[Strategy], scores: Mapping[str, Scores]) -> list[Row]:
     """Rows in the order given. Of an even number of runs the lower middle one is the median."""
     rows = []
     for strategy in strategies:
-        ranked = sorted(strategy.runs, key=lambda name: _rank(scores[name].sharpe))
+        ranked = sorted(strategy.runs, key=lambda name: _rank(scores[name]))
         median = ranked[(len(ranked) - 1) // 2]
-        low, high = scores[ranked[0]].sharpe, scores[ranked[-1]].sharpe
-        rows.append(Row(strategy, median, scores[median], low, high))
+        known = [scores[n].sharpe for n in ranked if not math.isnan(scores[n].sharpe)] or [math.nan]
+        ruined = sum(scores[name].ruined for name in ranked)
+        rows.append(Row(strategy, median, scores[median], known[0], known[-1], ruined))
     return rows
 
 
@@ -58,6 +63,7 @@ def league_frame(rows: Sequence[Row]) -> pd.DataFrame:
                 "median_run": row.median_run,
                 "sharpe_min": row.sharpe_min,
                 "sharpe_max": row.sharpe_max,
+                "ruined_runs": row.ruined,
             }
             | vars(row.scores)
             for row in rows
@@ -93,7 +99,7 @@ def _cells(row: Row) -> list[str]:
     several = len(row.strategy.runs) > 1
     seeds = f"{number(row.sharpe_min)} … {number(row.sharpe_max)}" if several else ""
     interval = "–" if math.isnan(s.sharpe_low) else f"{s.sharpe_low:.2f} … {s.sharpe_high:.2f}"
-    label = row.strategy.label + (" (ruined)" if s.ruined else "")
+    label = row.strategy.label + (f" ({row.ruined} ruined)" if row.ruined else "")
     return [
         label,
         number(s.sharpe),
@@ -118,5 +124,7 @@ def _percent(value: float) -> str:
     return "–" if math.isnan(value) else f"{value:.1%}"
 
 
-def _rank(sharpe: float) -> float:
-    return -math.inf if math.isnan(sharpe) else sharpe
+def _rank(scores: Scores) -> float:
+    if scores.ruined:
+        return -math.inf
+    return 0.0 if math.isnan(scores.sharpe) else scores.sharpe

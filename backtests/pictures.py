@@ -21,10 +21,10 @@ def equity_curves(lines: Mapping[str, Run], bands: Mapping[str, Sequence[Run]]) 
     """Equity relative to the start, ``bands`` shades the range over an agent's seeds."""
     figure, axes = _axes(5.0)
     for (label, run), colour in zip(lines.items(), _colours(), strict=False):
-        relative = run.equity / run.initial_equity
+        relative = _relative(run)
         axes.plot(relative.index, relative, label=label, color=colour, linewidth=1.3)
         if len(bands.get(label, ())) > 1:
-            seeds = pd.concat([r.equity / r.initial_equity for r in bands[label]], axis=1)
+            seeds = pd.concat([_relative(seed) for seed in bands[label]], axis=1)
             axes.fill_between(
                 seeds.index, seeds.min(axis=1), seeds.max(axis=1), color=colour, alpha=0.15, linewidth=0
             )
@@ -38,8 +38,9 @@ def drawdowns(lines: Mapping[str, Run]) -> str:
     """Loss from the highest equity so far."""
     figure, axes = _axes(3.4)
     for (label, run), colour in zip(lines.items(), _colours(), strict=False):
-        peak = run.equity.cummax().clip(lower=run.initial_equity)
-        axes.plot(run.equity.index, run.equity / peak - 1, label=label, color=colour, linewidth=1.1)
+        relative = _relative(run)
+        loss = relative / relative.cummax().clip(lower=1.0) - 1
+        axes.plot(loss.index, loss, label=label, color=colour, linewidth=1.1)
     axes.yaxis.set_major_formatter(lambda value, _: f"{value:.0%}")
     axes.set_ylabel("drawdown")
     axes.legend(loc="lower left", frameon=False, ncols=2)
@@ -51,9 +52,8 @@ def positions(lines: Mapping[str, Run]) -> str:
     figure = Figure(figsize=(WIDTH_INCHES, 1.25 * len(lines) + 0.5), layout="constrained")
     panels = np.atleast_1d(figure.subplots(len(lines), 1, sharex=True, sharey=True))
     for axes, (label, run), colour in zip(panels, lines.items(), _colours(), strict=False):
-        axes.fill_between(
-            run.weights.index, run.weights, step="post", color=colour, alpha=0.6, linewidth=0
-        )
+        held = run.weights.groupby(level=0).last()
+        axes.fill_between(held.index, held, step="post", color=colour, alpha=0.6, linewidth=0)
         axes.axhline(0.0, color="black", linewidth=0.5)
         axes.set_title(label, fontsize=9, loc="left")
         axes.grid(alpha=0.25)
@@ -72,7 +72,7 @@ def forecast_quality(scores: Mapping[str, Mapping[str, float | None]]) -> str:
     ):
         values = [scores[name][key] for name in names]
         shown = [np.nan if value is None else value for value in values]
-        error = [1.96 / np.sqrt(scores[n]["observations"] or np.inf) for n in names]
+        error = [1.96 / np.sqrt(scores[n]["independent"] or np.inf) for n in names]
         axes.barh(
             names, shown, color=COLOURS[0], alpha=0.75,
             xerr=error if key == "rank_ic" else None, ecolor="#555555",
@@ -82,6 +82,11 @@ def forecast_quality(scores: Mapping[str, Mapping[str, float | None]]) -> str:
         axes.grid(axis="x", alpha=0.25)
     right.xaxis.set_major_formatter(lambda value, _: f"{value:.1%}")
     return _svg(figure)
+
+
+def _relative(run: Run) -> pd.Series:
+    """Equity over initial equity at the end of each day."""
+    return run.equity.groupby(level=0).last() / run.initial_equity
 
 
 def _axes(height: float) -> tuple[Figure, Axes]:

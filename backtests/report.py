@@ -15,7 +15,7 @@ from foretrade.backtests import pictures
 from foretrade.backtests.engine import Run
 from foretrade.backtests.league import Row, markdown_table, number, table_cells
 from foretrade.backtests.metrics import Scores
-from foretrade.backtests.significance import deflated_sharpe
+from foretrade.backtests.significance import deflated_sharpe, sharpe_difference_interval
 from foretrade.storage import write_text
 
 CONFIDENCE = 0.95
@@ -27,7 +27,8 @@ class Trials:
 
     Args:
         count: Checkpoints, over all seeds and agents, whose validation score was looked at.
-        variance: Of their Sharpe ratios on the validation block, per bar.
+        variance: Of their Sharpe ratios per bar on the validation block, times its bars over those
+            of the test block: by luck alone a ratio varies with one over the number of bars.
     """
 
     count: int
@@ -56,27 +57,30 @@ class Report:
     runs: Mapping[str, Run]
     forecasts: Mapping[str, Mapping[str, float | None]]
     trials: Trials
+    periods_per_year: float
     warnings: Sequence[str]
     tearsheets: Mapping[str, str]
 
     def verdict(self) -> str:
         """In words: is there an edge after costs, and how sure is that."""
         agent = self.rows[0]
-        scores, label = agent.scores, agent.strategy.label
+        scores, label, runs = agent.scores, agent.strategy.label, len(agent.strategy.runs)
+        if agent.ruined:
+            return f"Ruin: {label} lost its account in {agent.ruined} of {runs} runs."
         if math.isnan(scores.sharpe):
             return f"No edge after costs: {label} never traded, or not long enough for a Sharpe ratio."
         benchmark = next(row for row in self.rows if row.strategy.label == self.benchmark)
-        returns = self.runs[agent.median_run].returns.to_numpy()
+        returns, other = (self.runs[row.median_run].returns.to_numpy() for row in (agent, benchmark))
         deflated = deflated_sharpe(returns, self.trials.count, self.trials.variance)
-        runs = len(agent.strategy.runs)
+        low, high = sharpe_difference_interval(returns, other, self.periods_per_year)
         seeds = f"median of {runs} seeds, which range from {number(agent.sharpe_min)} to "
         return (
-            f"{_finding(agent.scores, benchmark.scores, deflated)}: {label} has a net Sharpe ratio of "
+            f"{_finding(scores, deflated, low)}: {label} has a net Sharpe ratio of "
             f"{number(scores.sharpe)} ({seeds + number(agent.sharpe_max) if runs > 1 else 'one seed'}; "
             f"95 % interval {number(scores.sharpe_low)} to {number(scores.sharpe_high)}), against "
-            f"{number(benchmark.scores.sharpe)} for {self.benchmark.lower()}. Probability of a "
-            f"Sharpe ratio above what the best of {self.trials.count} trials would show by luck: "
-            f"{deflated:.2f}."
+            f"{number(benchmark.scores.sharpe)} for {self.benchmark.lower()} (95 % interval of the "
+            f"difference {number(low)} to {number(high)}). Probability of a Sharpe ratio above what "
+            f"the best of {self.trials.count} trials would show by luck: {deflated:.2f}."
         )
 
     def markdown(self) -> str:
@@ -126,14 +130,12 @@ class Report:
         return [{"title": title, "data": _data_uri(svg)} for title, svg in drawn]
 
 
-def _finding(agent: Scores, benchmark: Scores, deflated: float) -> str:
-    if agent.ruined:
-        return "The account was ruined"
+def _finding(agent: Scores, deflated: float, difference_low: float) -> str:
     if not (agent.sharpe_low > 0 and deflated > CONFIDENCE):
         return "No edge after costs"
-    if not agent.sharpe > benchmark.sharpe:
-        return "A gain after costs that luck does not explain, but no more than the benchmark's"
-    return "A gain after costs that luck does not explain"
+    if not difference_low > 0:
+        return "A gain after costs that luck does not explain, but no proven edge over the benchmark"
+    return "An edge over the benchmark, after costs, that luck does not explain"
 
 
 def _data_uri(svg: str) -> str:

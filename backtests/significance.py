@@ -44,6 +44,35 @@ def sharpe_interval(
     return float(low), float(high)
 
 
+def sharpe_difference_interval(
+    returns: Floats,
+    benchmark: Floats,
+    periods_per_year: float,
+    *,
+    level: float = 0.95,
+    resamples: int = 1000,
+    seed: int = 0,
+) -> tuple[float, float]:
+    """Percentile interval of the Sharpe ratio of ``returns`` less that of ``benchmark``.
+
+    Both are resampled together by the stationary bootstrap, so that what they share cancels. NaN if
+    either does not vary.
+    """
+    if math.isnan(sharpe_ratio(returns)) or math.isnan(sharpe_ratio(benchmark)):
+        return math.nan, math.nan
+    pairs = np.column_stack([returns, benchmark])
+    block = max(1.0, float(optimal_block_length(pairs)["stationary"].max()))
+    bootstrap = StationaryBootstrap(block, pairs, seed=seed)
+
+    def difference(sample: Floats) -> Floats:
+        return np.array([sharpe_ratio(sample[:, 0]) - sharpe_ratio(sample[:, 1])])
+
+    tail = (1 - level) / 2
+    draws = bootstrap.apply(difference, resamples)
+    low, high = np.nanquantile(draws, [tail, 1 - tail]) * math.sqrt(periods_per_year)
+    return float(low), float(high)
+
+
 def probabilistic_sharpe(returns: Floats, benchmark: float = 0.0) -> float:
     """Probability that the true Sharpe ratio exceeds ``benchmark`` (per period, not annualised).
 

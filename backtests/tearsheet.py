@@ -33,6 +33,9 @@ def write_tearsheet(
     returns = quantstats_returns(run)
     daily, other = by_day(returns), by_day(quantstats_returns(benchmark))
     joined = pd.concat([daily, other], axis=1, join="inner")
+    if joined.iloc[0].min() < 0:  # quantstats overlooks a drawdown that begins on the first bar
+        start = pd.DataFrame(0.0, index=[joined.index[0] - pd.Timedelta(days=1)], columns=joined.columns)
+        joined = pd.concat([start, joined])
     days_per_year = periods_per_year * len(daily) / len(returns)
     if len(joined) < MIN_BARS or not is_defined(returns):
         return False

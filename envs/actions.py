@@ -40,9 +40,9 @@ class WeightActions:
         if value.shape != (1,):
             raise InvalidAction(f"action has shape {value.shape}, expected (1,)")
         weight = float(value[0])
-        if not self.low <= weight <= self.high:  # NaN included
+        if not np.float32(self.low) <= np.float32(weight) <= np.float32(self.high):  # NaN included
             raise InvalidAction(f"action[0] = {weight} is not within [{self.low}, {self.high}]")
-        return weight
+        return min(max(weight, self.low), self.high)  # the space is float32: its edge may lie outside
 
     def encode(self, weights: Floats) -> AnyArray:
         """Actions for target weights ``[n]``, clipped to the bounds, ``[n, 1]``."""

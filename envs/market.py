@@ -6,7 +6,7 @@ import copy
 import math
 import warnings
 from collections.abc import Sequence
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, TypeAlias, get_args
 
 import gymnasium
 import numpy as np
@@ -86,6 +86,9 @@ class MarketEnv(gymnasium.Env[Observation, Action]):
         initial_equity: float = 1_000_000.0,
         render_mode: None = None,
     ) -> None:
+        _check_choice("fill", fill, get_args(Fill))
+        _check_choice("actions", actions, ("weight", "position"))
+        _check_choice("reward", reward, tuple(REWARDS))
         self.bars = load(bars) if isinstance(bars, str) else bars
         self.table = compute_features(self.bars) if table is None else table
         self.symbol = symbol or self.bars.symbols[0]
@@ -154,6 +157,7 @@ class MarketEnv(gymnasium.Env[Observation, Action]):
             self._close[row : row + 1],
             self._years[row],
             self._terms,
+            self.fill == "same_close",
         )
         self._row = row
         after = float(self._account[ledger.EQUITY])
@@ -276,3 +280,8 @@ class MarketEnv(gymnasium.Env[Observation, Action]):
         info["fill_price"] = float(self._fill_price[self._row])
         info["close"] = float(self._close[self._row])
         return info
+
+
+def _check_choice(name: str, value: str, known: tuple[str, ...]) -> None:
+    if value not in known:
+        raise ValueError(f"{name} = {value!r} must be one of {', '.join(map(repr, known))}")

@@ -18,9 +18,9 @@ class Forecast:
 
     Args:
         mean: Expected log return over the horizon, ``[n]``.
-        std: Its standard deviation, ``[n]``; None if the model has none of its own (the
-            walk-forward then takes it from the model's past errors).
-        quantiles: Level to values ``[n]``; may be empty.
+        std: The model's own idea of its standard deviation, ``[n]``, or None. The walk-forward
+            reads ``mean`` alone and measures the spread of its errors itself.
+        quantiles: Level to values ``[n]``; may be empty; likewise.
     """
 
     mean: Floats

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -73,11 +74,10 @@ def check_leaves_its_input_alone(forecaster: Forecaster) -> None:
 
 
 def check_clone_forecasts_the_same(forecaster: Forecaster) -> None:
-    """``get_params`` and ``set_params`` carry everything that matters."""
+    """``get_params`` carries everything that matters."""
     X, y = _data()
-    twin = clone(forecaster).set_params(**clone(forecaster).get_params(deep=False))
-    expected = clone(forecaster).fit(X[:80], y[:80]).predict(X[80:]).mean
-    actual = twin.fit(X[:80], y[:80]).predict(X[80:]).mean
+    expected = copy.deepcopy(forecaster).fit(X[:80], y[:80]).predict(X[80:]).mean
+    actual = clone(forecaster).fit(X[:80], y[:80]).predict(X[80:]).mean
     assert np.array_equal(expected, actual), "a clone with the same parameters forecasts differently"
 
 

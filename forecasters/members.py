@@ -36,7 +36,7 @@ def build_member(name: str, settings: Mapping[str, Any], *, seed: int) -> Foreca
     Raises:
         MemberError: The name or a setting is unknown, or the module cannot be imported.
     """
-    factory = _import(name)
+    factory = member_factory(name)
     known = inspect.signature(factory).parameters
     unknown = [key for key in settings if key not in known]
     if unknown:
@@ -47,7 +47,12 @@ def build_member(name: str, settings: Mapping[str, Any], *, seed: int) -> Foreca
     return as_forecaster(factory(**(seeded | dict(settings))))
 
 
-def _import(name: str) -> Any:
+def member_factory(name: str) -> Any:
+    """The class or function that makes a member.
+
+    Raises:
+        MemberError: The name is unknown, or the module cannot be imported.
+    """
     path = MEMBERS.get(name, name)
     module, _, attribute = path.partition(":")
     if not attribute:

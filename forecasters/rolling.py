@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import os
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -22,7 +21,7 @@ from foretrade.markets.bars import Bars, DataError
 from foretrade.markets.labels import LabelConfig, forward_returns
 from foretrade.markets.splits import Fold, WalkForward
 from foretrade.markets.table import NEVER, Column, Table
-from foretrade.storage import atomic_path, code_hash, content_hash
+from foretrade.storage import atomic_path, code_hash, content_hash, library_versions
 
 Mapper: TypeAlias = Callable[[Callable[["Walk"], Floats], Iterable["Walk"]], Iterable[Floats]]
 """What ``map`` does; an executor's ``map`` runs the walks in parallel, with the same bits."""
@@ -30,7 +29,9 @@ Mapper: TypeAlias = Callable[[Callable[["Walk"], Floats], Iterable["Walk"]], Ite
 RETURN = "log return"
 BOUND = 0.90  # coverage that the bounds aim at
 ERROR_WINDOW_BARS, ERROR_MIN_BARS = 252, 63
-LIBRARIES = ("numpy", "scikit-learn", "lightgbm", "keras", "tensorflow")
+LIBRARIES = (
+    "numpy", "pandas", "scipy", "ta-lib", "scikit-learn", "lightgbm", "keras", "tensorflow",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -86,7 +87,7 @@ def rolling_forecasts(
     was resolved at or before its ``cutoff``. Rows before the first fit are NaN. Columns, in log
     return units: ``<member>.mean``, ``.std``, ``.lower``, ``.upper``, the same for ``ensemble``,
     ``ensemble.disagreement``, and ``weight.<member>``. Std and the 90 % bounds come from each
-    forecast's own resolved errors of the last year, or from the model until there are enough.
+    forecast's own resolved errors of the last 252 bars; until there are 63, from the labels.
 
     Args:
         members: Name to forecaster or scikit-learn regressor.
@@ -131,9 +132,17 @@ def run_walk(walk: Walk) -> Floats:
         if kept is None:
             X = windows[fold.train.start - first : fold.train.stop - first]
             y = walk.labels[fold.train.start : fold.train.stop]
-            member = _refit(member, walk.member, X, y, state)
             block = windows[fold.start - first : fold.stop - first]
-            kept = {"mean": _predict_block(walk, member, block, fold)}
+            try:
+                member = _refit(member, walk.member, X, y, state)
+                kept = {"mean": _predict_block(walk, member, block, fold)}
+            except DataError:
+                raise
+            except Exception as error:
+                raise DataError(
+                    f"member {walk.name!r}, fold {fold.number}: {type(error).__name__}: {error}; "
+                    "correct its settings or its code, or leave it out"
+                ) from error
             if isinstance(member, WarmStarted):
                 kept |= {f"state.{key}": value for key, value in member.state().items()}
             if path:
@@ -180,8 +189,7 @@ def cache_folder() -> Path:
 
 
 def _code_identity() -> list[str]:
-    versions = [f"{name}=={importlib.metadata.version(name)}" for name in LIBRARIES]
-    return [code_hash("markets", "forecasters"), *versions]
+    return [code_hash("markets", "forecasters"), *library_versions(*LIBRARIES)]
 
 
 def _refit(

@@ -15,7 +15,7 @@ class ForecastScores:
     """Scores of one forecast over the rows where forecast and label are known.
 
     Args:
-        observations: Number of rows.
+        observations: Number of rows; independent: how many of their labels do not overlap.
         ic: Pearson correlation of forecast and label; NaN for a constant forecast.
         rank_ic: Spearman's.
         r2_os: ``1 − Σ(r−f)² / Σ(r−r̄)²`` with ``r̄`` the mean of the labels resolved before each
@@ -27,6 +27,7 @@ class ForecastScores:
     """
 
     observations: int
+    independent: int
     ic: float
     rank_ic: float
     r2_os: float
@@ -50,9 +51,15 @@ def resolved_mean(labels: Floats, resolution_bars: int) -> Floats:
 
 
 def score_forecast(
-    mean: Floats, labels: Floats, benchmark: Floats, lower: Floats, upper: Floats
+    mean: Floats,
+    labels: Floats,
+    benchmark: Floats,
+    lower: Floats,
+    upper: Floats,
+    *,
+    horizon_bars: int = 1,
 ) -> ForecastScores:
-    """Score a forecast; all arguments are ``[rows]`` of the same block, NaN rows are left out.
+    """Score a forecast; all arrays are ``[rows]`` of the same block, NaN rows are left out.
 
     Raises:
         ValueError: Fewer than three rows are left.
@@ -66,6 +73,7 @@ def score_forecast(
     error = float(((r - f) ** 2).sum())
     return ForecastScores(
         observations=int(rows.sum()),
+        independent=max(1, int(rows.sum()) // horizon_bars),
         ic=np.nan if constant else float(np.corrcoef(f, r)[0, 1]),
         rank_ic=np.nan if constant else float(stats.spearmanr(f, r).statistic),
         r2_os=1 - error / float(((r - b) ** 2).sum()),

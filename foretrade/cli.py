@@ -105,6 +105,7 @@ def data(
     timezone: Annotated[str, typer.Option(help="Of naive timestamps; IANA name.")] = "",
     frequency: Annotated[str, typer.Option(help="1D, 1W, 1M, 1h, 5min, …")] = "1D",
     session_close: Annotated[str, typer.Option(help="For rows with a date only.")] = "16:00",
+    stamps: Annotated[str, typer.Option(help="What intraday times mark: close or open.")] = "close",
     adjust: Annotated[bool, typer.Option(help="Scale by Adj Close / Close.")] = False,
 ) -> None:
     """What is in a data set, and what is wrong with it."""
@@ -114,6 +115,8 @@ def data(
         for name, packaged in PACKAGED.items():
             output.print(f"{name:<8} {packaged.description}", highlight=False)
         return
+    if stamps not in ("close", "open"):
+        raise typer.BadParameter("--stamps is close or open")
     if source is None:
         raise typer.BadParameter("name a data set or a file, or give --list")
     config = DataConfig(
@@ -121,6 +124,7 @@ def data(
         timezone=timezone,
         frequency=frequency,
         session_close=session_close,
+        stamps="open" if stamps == "open" else "close",
         adjust=adjust,
     )
     _describe(load_bars(config))
@@ -133,11 +137,15 @@ def check(
     ],
 ) -> None:
     """Try a part of your own against the contracts: no peeking, same bits, right shapes."""
+    from foretrade.envs.market import MarketEnv
+    from foretrade.markets.synthetic import random_walk
     from foretrade.testing import check as run_checks
     from foretrade.testing import load_part
 
+    env = MarketEnv(random_walk(500))
+
     failed = 0
-    for name, result in run_checks(load_part(part)).items():
+    for name, result in run_checks(load_part(part, env), env).items():
         failed += result != "passed"
         colour = "green" if result == "passed" else "red"
         output.print(f"[{colour}]{name}[/{colour}]: {result}", highlight=False)

@@ -15,6 +15,7 @@ from typing import Any, Literal
 from pydantic import TypeAdapter, ValidationError
 
 from foretrade.agents.ppo_config import PPOConfig
+from foretrade.envs.actions import PositionActions, WeightActions
 from foretrade.envs.rewards import Reward
 from foretrade.errors import ForetradeError
 from foretrade.markets.costs import Costs
@@ -79,6 +80,12 @@ class MarketConfig:
     no_trade_band: float = 0.0
     reward: Reward = "log_growth"
 
+    def __post_init__(self) -> None:
+        WeightActions(*self.weight_bounds)
+        PositionActions(self.positions)
+        if not (self.max_leverage > 0 and self.no_trade_band >= 0):
+            raise ValueError("max_leverage must be positive, and no_trade_band not negative")
+
 
 @dataclass(frozen=True)
 class Experiment:
@@ -106,6 +113,8 @@ class Experiment:
     def __post_init__(self) -> None:
         if self.seeds < 1 or self.seed < 0:
             raise ValueError("seeds must be at least 1, and seed not negative")
+        if not self.target_volatility > 0:
+            raise ValueError("target_volatility must be positive")
         if not self.name or not all(c.isalnum() or c in "-_." for c in self.name):
             raise ValueError(f"name {self.name!r} may hold letters, digits, '-', '_' and '.' only")
 
@@ -156,6 +165,25 @@ def from_dict(values: Mapping[str, Any]) -> Experiment:
         key = ".".join(str(part) for part in first["loc"]) or "experiment"
         message = first["msg"].removeprefix("Value error, ")
         raise ConfigError(f"{key} = {first['input']!r}: {message}") from error
+
+
+def changes(config: Experiment) -> list[str]:
+    """``key = value`` of every setting that is not the default."""
+    return [
+        f"{key} = {value!r}"
+        for (key, value), (_, default) in zip(
+            _flat(config.as_dict()), _flat(Experiment().as_dict()), strict=True
+        )
+        if value != default
+    ]
+
+
+def _flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for key, value in values.items():
+        if isinstance(value, Mapping) and key != "settings":
+            yield from _flat(value, f"{prefix}{key}.")
+        else:
+            yield prefix + key, value
 
 
 def _plain(value: Any) -> Any:

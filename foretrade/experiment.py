@@ -21,13 +21,23 @@ from foretrade.lineup import (
     BENCHMARK_RUN,
     WITH_FORECASTS,
     WITHOUT_FORECASTS,
+    benchmarks,
     means,
     policy_names,
     rules,
 )
 from foretrade.markets.arrays import Floats
 from foretrade.results import build_report, count_trials, forecast_scores
-from foretrade.storage import atomic_path, code_hash, content_hash, file_hash, read_json, write_json
+from foretrade.rundir import LIBRARIES
+from foretrade.storage import (
+    atomic_path,
+    code_hash,
+    content_hash,
+    file_hash,
+    library_versions,
+    read_json,
+    write_json,
+)
 from foretrade.workers import run_parallel
 
 if TYPE_CHECKING:
@@ -49,7 +59,8 @@ def run_steps(job: Job, steps: tuple[str, ...] = STEPS) -> None:
     before = {step: previous for previous, step in pairwise(STEPS)}
     job.check()
     for step in steps:
-        done = job.run.step(step, before.get(step), job.bars.content_hash, partial(work[step], job))
+        inputs = job.own_code() if step == "forecast" else job.bars.content_hash
+        done = job.run.step(step, before.get(step), inputs, partial(work[step], job))
         if not done:
             job.console.print(f"[dim]{step}: already done[/dim]")
 
@@ -166,6 +177,7 @@ def _policy_tasks(job: Job) -> Iterator[PolicyTask]:
         job.bars.content_hash,
         file_hash(job.run.path / "forecasts.parquet"),
         code_hash("markets", "envs", "agents"),
+        library_versions(*LIBRARIES),
     )
     for agent, forecasts in ((WITH_FORECASTS, True), (WITHOUT_FORECASTS, False)):
         training = job.env(
@@ -193,6 +205,8 @@ def backtest(job: Job) -> list[Path]:
             for name in policy_names(job, agent)
         ]
     market = job.env("test", observe=[*job.features.names, *means(job)])
+    plain = job.benchmark_env("test")
+    runs += [run(rule, plain, name=name) for name, rule in benchmarks(plain).items()]
     runs += [run(rule, market, name=name) for name, rule in rules(job, market).items()]
     ledger, scores = job.run.path / "ledger.parquet", job.run.path / "scores.json"
     write_runs(runs, ledger)

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
 from rich.console import Console
 
-from foretrade.config import Experiment, member_name
+from foretrade.config import ConfigError, Experiment, member_name
 from foretrade.envs.market import MarketEnv
+from foretrade.markets import ledger
 from foretrade.markets.bars import Bars, DataError
 from foretrade.markets.features import compute_features
+from foretrade.markets.fills import StaleOpenWarning, stale_open_message
 from foretrade.markets.labels import LabelConfig
 from foretrade.markets.sources import load_bars
 from foretrade.markets.table import Table
 from foretrade.rundir import RunDirectory
+from foretrade.storage import content_hash
 
 
 @dataclass(frozen=True)
@@ -60,6 +64,32 @@ class Job:
                 f"policy training begins on {bars.dates[blocks['train'].start].date()}; begin it "
                 "later (blocks.train), or lower forecast.schedule.warm_up_bars"
             )
+        self._check_markets()
+
+    def _check_markets(self) -> None:
+        market = self.config.market
+        try:
+            ledger.terms(
+                self.config.costs,
+                max_leverage=market.max_leverage,
+                no_trade_band=market.no_trade_band,
+            )
+            self._market(self.features, "train", episode_bars=self.config.ppo.episode_bars)
+        except DataError:
+            raise
+        except ValueError as error:
+            raise ConfigError(f"the market of these settings cannot be made: {error}") from error
+        message = stale_open_message(self.bars, self.symbol)
+        if message and market.fill == "next_open":
+            self.console.print(f"warning: {message}", style="yellow", markup=False, highlight=False)
+
+    def own_code(self) -> str:
+        """Hash of the bars and of the forecasters that do not ship with Foretrade."""
+        from foretrade.forecasters.members import member_factory
+
+        config = self.config.forecast
+        own = [path for path in (*config.members, *config.baselines) if ":" in path]
+        return content_hash(self.bars.content_hash, [member_factory(path) for path in own])
 
     def record_data(self) -> None:
         """Note in the manifest which data the run stands on.
@@ -102,22 +132,34 @@ class Job:
 
     def env(self, block: str, *, forecasts: bool = True, **options: Any) -> MarketEnv:
         """The market of one block, showing features and, if asked, what the agent sees of forecasts."""
-        market = self.config.market
         members = map(member_name, self.config.forecast.members)
         seen = [f"{name}.mean" for name in (*members, "ensemble")]
         extra = [*seen, "ensemble.disagreement"] if forecasts else []
-        return MarketEnv(
-            self.bars,
-            self.table,
-            observe=options.pop("observe", [*self.features.names, *extra]),
-            rows=self.config.blocks.rows(self.bars)[block],
-            fill=market.fill,
-            costs=self.config.costs,
-            actions=market.actions,
-            weight_bounds=market.weight_bounds,
-            positions=market.positions,
-            max_leverage=market.max_leverage,
-            no_trade_band=market.no_trade_band,
-            reward=market.reward,
-            **options,
-        )
+        market = self.config.market
+        chosen = {
+            "observe": [*self.features.names, *extra],
+            "actions": market.actions,
+            "weight_bounds": market.weight_bounds,
+            "positions": market.positions,
+            "max_leverage": market.max_leverage,
+            "no_trade_band": market.no_trade_band,
+        }
+        return self._market(self.table, block, **(chosen | options))
+
+    def benchmark_env(self, block: str) -> MarketEnv:
+        """The same prices, fills and costs for buy-and-hold and cash, whatever the agent may do."""
+        return self._market(self.features, block, weight_bounds=(0.0, 1.0))
+
+    def _market(self, table: Table, block: str, **options: Any) -> MarketEnv:
+        market = self.config.market
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", StaleOpenWarning)  # said once, by check()
+            return MarketEnv(
+                self.bars,
+                table,
+                rows=self.config.blocks.rows(self.bars)[block],
+                fill=market.fill,
+                costs=self.config.costs,
+                reward=market.reward,
+                **options,
+            )

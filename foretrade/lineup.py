@@ -33,17 +33,13 @@ def means(job: Job) -> list[str]:
 
 
 def rules(job: Job, env: MarketEnv) -> dict[str, Any]:
-    """Every rule by the name of its run."""
+    """Rules that trade within the agent's own bounds, by the name of their run."""
     from foretrade.agents import baselines
 
     place = (env.layout, env.actions)
     trend = f"trend_{job.config.features.trend_bars}"
     volatility = f"volatility_{job.config.features.volatility_bars[0]}"
-    rules: dict[str, Any] = {
-        "flat": baselines.Constant(*place, weight=0.0),
-        "buy-and-hold": baselines.Constant(*place, weight=1.0),
-        "moving-average": baselines.MovingAverageTrend(*place, column=trend),
-    }
+    rules: dict[str, Any] = {"moving-average": baselines.MovingAverageTrend(*place, column=trend)}
     for name in forecasters(job):
         column = f"{name}.mean"
         rules[f"sign-{name}"] = baselines.FollowForecast(*place, column=column)
@@ -54,6 +50,14 @@ def rules(job: Job, env: MarketEnv) -> dict[str, Any]:
             target_volatility=job.config.target_volatility,
         )
     return rules
+
+
+def benchmarks(env: MarketEnv) -> dict[str, Any]:
+    """Buy-and-hold and cash, by the name of their run, for a market that allows weights 0 to 1."""
+    from foretrade.agents.baselines import Constant
+
+    place = (env.layout, env.actions)
+    return {BENCHMARK_RUN: Constant(*place, weight=1.0), "flat": Constant(*place, weight=0.0)}
 
 
 def strategies(job: Job) -> list[Strategy]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from foretrade.config import changes
 from foretrade.job import Job
 from foretrade.lineup import (
     BENCHMARK,
@@ -43,6 +44,7 @@ def build_report(job: Job) -> Report:
         runs=runs,
         forecasts=stored["forecasts"],
         trials=Trials(**stored["trials"]),
+        periods_per_year=job.bars.periods_per_year,
         warnings=_warnings(job),
         tearsheets={},
     )
@@ -60,7 +62,7 @@ def forecast_scores(job: Job) -> dict[str, dict[str, float | None]]:
     from foretrade.forecasters.scores import resolved_mean, score_forecast
 
     rows = job.config.blocks.rows(job.bars)["test"]
-    block = slice(rows.start, rows.stop)
+    block = slice(rows.start, rows.stop - job.label.resolution_bars)  # no label from after the block
     labels = forward_returns(job.bars, job.label)[:, 0]
     benchmark = resolved_mean(labels, job.label.resolution_bars)[block]
     scores = {}
@@ -68,18 +70,25 @@ def forecast_scores(job: Job) -> dict[str, dict[str, float | None]]:
         mean, lower, upper = (
             job.forecasts.column(f"{name}.{part}")[block, 0] for part in ("mean", "lower", "upper")
         )
-        values = score_forecast(mean, labels[block], benchmark, lower, upper).as_dict()
+        horizon = job.label.horizon_bars
+        arrays = (mean, labels[block], benchmark, lower, upper)
+        values = score_forecast(*arrays, horizon_bars=horizon).as_dict()
         scores[name] = {k: None if math.isnan(v) else v for k, v in values.items()}
     return scores
 
 
 def count_trials(job: Job) -> dict[str, float]:
-    """Every checkpoint of every seed and agent was looked at on validation: each is a trial."""
+    """Every checkpoint of every seed and agent was looked at on validation: each is a trial.
+
+    One that never traded has a Sharpe ratio of zero. See :class:`Trials` for the variance.
+    """
     names = (*policy_names(job, WITH_FORECASTS), *policy_names(job, WITHOUT_FORECASTS))
     tables = [pd.read_csv(job.run.path / "policy" / name / "validation.csv") for name in names]
-    sharpes = pd.concat(tables)["sharpe"].to_numpy(dtype=np.float64)
-    known = sharpes[np.isfinite(sharpes)]
-    return {"count": len(sharpes), "variance": float(known.var(ddof=1)) if len(known) > 1 else 0.0}
+    sharpes = np.nan_to_num(pd.concat(tables)["sharpe"].to_numpy(dtype=np.float64))
+    blocks = job.config.blocks.rows(job.bars)
+    scale = len(blocks["validation"]) / len(blocks["test"])
+    variance = float(sharpes.var(ddof=1)) * scale if len(sharpes) > 1 else 0.0
+    return {"count": len(sharpes), "variance": variance}
 
 
 def _setting(job: Job) -> dict[str, str]:
@@ -106,6 +115,7 @@ def _setting(job: Job) -> dict[str, str]:
         else ", ".join(f"{weight:g}" for weight in config.market.positions),
         "Refits": f"every {config.forecast.schedule.refit_every_bars} bars, walk-forward",
         "Training": f"{config.ppo.steps} steps, seeds {config.seed} to {config.seed + config.seeds - 1}",
+        "Other than the default": ", ".join(changes(config)) or "nothing",
     }
 
 

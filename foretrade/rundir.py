@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import platform
 import subprocess
 import time
@@ -13,14 +12,21 @@ from typing import Any
 
 from foretrade.config import ConfigError, Experiment, from_dict
 from foretrade.errors import ForetradeError
-from foretrade.storage import code_hash, content_hash, file_hash, read_json, write_json
+from foretrade.storage import (
+    code_hash,
+    content_hash,
+    file_hash,
+    library_versions,
+    read_json,
+    write_json,
+)
 
 FORMAT = 1
 CODE = {  # folders whose source a step depends on
     "forecast": ("markets", "forecasters"),
     "train": ("markets", "envs", "agents"),
-    "backtest": ("markets", "envs", "agents", "backtests"),
-    "report": ("markets", "backtests"),
+    "backtest": ("", "markets", "forecasters", "envs", "agents", "backtests"),
+    "report": ("", "markets", "backtests"),
 }
 LIBRARIES = (
     "foretrade", "arch", "gymnasium", "keras", "lightgbm", "numba", "numpy", "pandas",
@@ -36,8 +42,9 @@ class RunError(ForetradeError):
 class RunDirectory:
     """One experiment on disk.
 
-    ``manifest.json`` holds the configuration, data, code and library versions, and for each step
-    a key (hash of everything it depends on), the hashes of its outputs, and its wall time.
+    ``manifest.json`` holds the configuration and the data, and for each step a key (hash of
+    everything it depends on), the hashes of its outputs, the revision and library versions that
+    made them, and its wall time.
     """
 
     path: Path
@@ -74,6 +81,8 @@ class RunDirectory:
                     f"{_first_difference(found.config.as_dict(), config.as_dict())}); "
                     "choose another --out"
                 )
+        elif path.exists() and not path.is_dir():
+            raise RunError(f"{path}: is a file; --out names a folder")
         elif path.exists() and any(path.iterdir()):
             raise RunError(f"{path}: not empty, and no run; choose another --out")
         return cls(path, config)
@@ -89,9 +98,6 @@ class RunDirectory:
             "config": self.config.as_dict(),
             "config_hash": self.config.config_hash,
             "seeds": [self.config.seed + i for i in range(self.config.seeds)],
-            "code": {"version": _version("foretrade"), "revision": code_revision()},
-            "versions": {name: _version(name) for name in LIBRARIES}
-            | {"python": platform.python_version(), "machine": platform.machine()},
             "data": {},
             "steps": {},
         }
@@ -111,12 +117,12 @@ class RunDirectory:
         if manifest["data"] != facts:
             write_json(self.path / "manifest.json", manifest | {"data": facts})
 
-    def step(self, name: str, after: str | None, data_hash: str, work: Callable[[], list[Path]]) -> bool:
+    def step(self, name: str, after: str | None, inputs: str, work: Callable[[], list[Path]]) -> bool:
         """Do a step unless it is done: same key, outputs present and unchanged.
 
         Args:
             after: Step whose outputs this one reads.
-            data_hash: Of the bars.
+            inputs: Hash of what the step reads that no other step has made.
             work: Does it, and returns the files it wrote.
 
         Returns:
@@ -125,7 +131,7 @@ class RunDirectory:
         Raises:
             RunError: The step before has not been done, or its outputs were changed or deleted.
         """
-        key = self._key(name, after, data_hash)
+        key = self._key(name, after, inputs)
         if self._is_done(name, key):
             return False
         started = time.perf_counter()
@@ -134,13 +140,15 @@ class RunDirectory:
             "key": key,
             "outputs": {str(p.relative_to(self.path)): file_hash(p) for p in sorted(outputs)},
             "seconds": round(time.perf_counter() - started, 1),
+            "revision": code_revision(),
+            "versions": [*library_versions(*LIBRARIES), f"python=={platform.python_version()}"],
         }
         manifest = self.manifest
         manifest["steps"][name] = record
         write_json(self.path / "manifest.json", manifest)
         return True
 
-    def _key(self, name: str, after: str | None, data_hash: str) -> str:
+    def _key(self, name: str, after: str | None, inputs: str) -> str:
         steps = self.manifest["steps"]
         before = {}
         if after is not None:
@@ -149,9 +157,8 @@ class RunDirectory:
                     f"{self.path}: step {after!r} is not done; run 'foretrade {after} {self.path}' first"
                 )
             before = steps[after]["outputs"]
-        versions = [_version(library) for library in LIBRARIES]
-        config = self.config.as_dict()
-        return content_hash(name, config, data_hash, before, code_hash(*CODE[name]), versions)
+        config, code = self.config.as_dict(), code_hash(*CODE[name])
+        return content_hash(name, config, inputs, before, code, library_versions(*LIBRARIES))
 
     def _is_done(self, name: str, key: str) -> bool:
         record = self.manifest["steps"].get(name)
@@ -177,10 +184,6 @@ def code_revision() -> str:
 def _git(folder: Path, *arguments: str) -> str:
     done = subprocess.run(["git", *arguments], cwd=folder, capture_output=True, check=True, text=True)
     return done.stdout.strip()
-
-
-def _version(name: str) -> str:
-    return importlib.metadata.version(name)
 
 
 def _first_difference(left: dict[str, Any], right: dict[str, Any], prefix: str = "") -> str:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+import importlib.metadata
 import inspect
 import json
 import os
+import platform
 import shutil
+import sys
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -69,28 +72,42 @@ def _feed(digest: hashlib._Hash, value: Any) -> None:
 
 
 def _source(thing: Any) -> list[str]:
+    """What a class or function is: its name, and its library's version or the source around it.
+
+    A user's own code is hashed with every module in its folder, because it may import them.
+    """
     name = f"{thing.__module__}:{thing.__qualname__}"
-    try:
-        return [name, inspect.getsource(thing)]
-    except (OSError, TypeError) as error:
-        if thing.__module__ == "__main__":
-            raise NoIdentityError(
-                f"{name} has no source file to hash; define it in a module, or switch the cache off"
-            ) from error
-        return [name]  # compiled code: its library's version stands for it
+    package = thing.__module__.partition(".")[0]
+    file = getattr(sys.modules.get(thing.__module__), "__file__", None)
+    if package == "__main__" or file is None:
+        if package in sys.builtin_module_names or package in sys.stdlib_module_names:
+            return [name]
+        raise NoIdentityError(
+            f"{name} has no source file to hash; define it in a module, or switch the cache off"
+        )
+    distributions = importlib.metadata.packages_distributions().get(package, [])
+    if package != "foretrade" and distributions:
+        return [name, *(f"{item}=={importlib.metadata.version(item)}" for item in distributions)]
+    return [name, *(_file_texts(Path(file).parent))]
+
+
+def _file_texts(folder: Path) -> list[str]:
+    texts = sorted(path for path in folder.iterdir() if path.suffix in (".py", ".jinja"))
+    return [part for path in texts for part in (path.name, path.read_text(encoding="utf-8"))]
 
 
 @cache
 def code_hash(*folders: str) -> str:
-    """Hash of every ``.py`` source under the named folders of the package."""
+    """Hash of the source and templates in the named folders of the package; ``""`` is its own."""
     package = Path(__file__).parent
-    return content_hash(
-        *(
-            [str(path.relative_to(package)), path.read_bytes()]
-            for folder in folders
-            for path in sorted((package / folder).glob("**/*.py"))
-        )
-    )
+    return content_hash(*([folder, *_file_texts(package / folder)] for folder in folders))
+
+
+@cache
+def library_versions(*names: str) -> tuple[str, ...]:
+    """``name==version`` of installed libraries, and the kind of processor."""
+    versions = (f"{name}=={importlib.metadata.version(name)}" for name in names)
+    return (*versions, f"{platform.machine()} {platform.processor()}")
 
 
 def file_hash(path: Path) -> str:

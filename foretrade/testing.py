@@ -7,6 +7,7 @@ tests of them; ``foretrade check module:object`` does it from the command line.
 from __future__ import annotations
 
 import importlib
+import inspect
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any
@@ -87,17 +88,24 @@ def parametrize_with_checks(
     return pytest.mark.parametrize("check", parameters)
 
 
-def load_part(path: str) -> Any:
-    """The object at ``module:object``; a class or function is called without arguments.
+def load_part(path: str, env: MarketEnv) -> Any:
+    """The object at ``module:object``; a class or function is called.
+
+    It is called without arguments, or as an agent of ``env`` with ``layout`` and ``actions`` if it
+    takes those.
 
     Raises:
-        PartError: It cannot be imported.
+        PartError: It cannot be imported, or not be called like that.
     """
     module, _, name = path.partition(":")
     try:
         part = getattr(importlib.import_module(module), name)
     except (ImportError, AttributeError, ValueError) as error:
         raise PartError(f"{path}: cannot be imported as module:object ({error})") from error
-    return (
-        part() if (callable(part) and not hasattr(part, "predict")) or isinstance(part, type) else part
-    )
+    if not isinstance(part, type) and (not callable(part) or hasattr(part, "predict")):
+        return part
+    agent = {"layout", "actions"} <= set(inspect.signature(part).parameters)
+    try:
+        return part(layout=env.layout, actions=env.actions) if agent else part()
+    except TypeError as error:
+        raise PartError(f"{path}: cannot be made ({error}); give its arguments defaults") from error

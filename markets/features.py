@@ -42,6 +42,15 @@ class FeatureConfig:
     zscore_bars: int = 252
     calendar: bool = True
 
+    def __post_init__(self) -> None:
+        for name, lowest in (("return_lags", 0), ("momentum_bars", 1), ("volatility_bars", 2)):
+            values = getattr(self, name)
+            if len(set(values)) != len(values) or min(values, default=lowest) < lowest:
+                raise ValueError(f"{name} = {values} must be different numbers of at least {lowest}")
+        for name in ("trend_bars", "scale_span_bars", "rsi_bars", "atr_bars", "zscore_bars"):
+            if getattr(self, name) < 2:
+                raise ValueError(f"{name} must be at least 2")
+
 
 DEFAULT = FeatureConfig()
 

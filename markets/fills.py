@@ -38,11 +38,12 @@ def stale_opens(bars: Bars) -> Floats:
 
 
 def stale_open_message(bars: Bars, symbol: str) -> str | None:
-    """What to tell a user whose next-open fills would trade at the decision's own price."""
+    """What to tell a user about opens that repeat the close before; None if there are few."""
     share = float(stale_opens(bars)[bars.column(symbol)])
     if share < STALE_SHARE_WORTH_A_WARNING:
         return None
     return (
-        f"{bars.source}: {symbol}: {share:.1%} of the opens equal the previous close; there a "
-        "next-open fill trades at the price the decision was made on. Use fill = 'next_close'."
+        f"{bars.source}: {symbol}: {share:.1%} of the opens equal the previous close; there a fill "
+        "at the next open trades at the price the decision was made on, a fill at the next close "
+        "does not"
     )

@@ -5,8 +5,9 @@ was taken to the next close, in this order:
 
 1. *accrue*: borrow on shorts, financing on negative cash and interest on positive cash, for the
    calendar time of the step, on what was carried out of the decision's close;
-2. *fill*: trade to the target weights at the fill price. A weight is a fraction of the equity
-   that is left **after** the costs of that trade, so a weight of 1 is reachable;
+2. *fill* (before 1, if it happens at the decision's own close): trade to the target weights at the
+   fill price. A weight is a fraction of the equity that is left **after** the
+   costs of that trade, so a weight of 1 is reachable;
 3. *mark*: value everything at the new close.
 
 Identity at every step: Δequity = price P&L − fee − spread − borrow − financing + interest.
@@ -45,7 +46,7 @@ class Terms(NamedTuple):
     """Costs as fractions, and limits: the constants of the kernel.
 
     ``max_leverage`` bounds the sum of absolute weights at the fill; a target that differs from
-    the current weight by no more than ``no_trade_band`` is not traded.
+    the current weight by no more than ``no_trade_band`` is not traded, unless the limit is exceeded.
     """
 
     fee: float
@@ -92,6 +93,7 @@ def step(
     close: Floats,
     years: float,
     terms: Terms,
+    fills_first: bool = False,
 ) -> int:
     """Advance one account by one bar, in place; ``ALIVE`` or ``RUINED``.
 
@@ -103,9 +105,12 @@ def step(
         last_close, fill, close: Prices, ``[symbols]``; a symbol whose fill price is NaN is not
             traded, and must carry its last price as ``close``.
         years: Calendar time from the last close to this one.
+        fills_first: The fill happens at the last close itself (an idealisation): what accrues
+            over the step is then charged on what the fill has left.
     """
     flows[:] = 0.0
-    _accrue(account, units, flows, last_close, years, terms)
+    if not fills_first:
+        _accrue(account, units, flows, last_close, years, terms)
     equity = account[CASH]
     for i in range(units.size):
         price = fill[i] if np.isfinite(fill[i]) else last_close[i]
@@ -115,6 +120,8 @@ def step(
         _liquidate(account, units, entry, flows, fill, last_close, terms)
         return RUINED
     _rebalance(account, units, entry, flows, targets, fill, last_close, equity, terms)
+    if fills_first:
+        _accrue(account, units, flows, last_close, years, terms)
     equity = account[CASH]
     for i in range(units.size):
         price = fill[i] if np.isfinite(fill[i]) else last_close[i]
@@ -156,11 +163,12 @@ def _rebalance(
     for i in range(units.size):
         gross += abs(targets[i])
     shrink = min(1.0, terms.max_leverage / gross) if gross > 0.0 else 1.0
-    after = _equity_after_costs(units, targets, fill, equity, shrink, terms)
+    band = terms.no_trade_band if _gross(units, fill, last_close) <= terms.max_leverage * equity else 0.0
+    after = _equity_after_costs(units, targets, fill, equity, shrink, band, terms)
     for i in range(units.size):
         flows[REQUESTED] += targets[i] if units.size == 1 else abs(targets[i])
         target = targets[i] * shrink
-        if _is_traded(units[i] * fill[i], target, equity, terms.no_trade_band):
+        if _is_traded(units[i] * fill[i], target, equity, band):
             _trade(account, units, entry, flows, i, target * after / fill[i] - units[i], fill[i], terms)
     flows[FILL_EQUITY] = account[CASH]
     held = 0.0
@@ -172,6 +180,15 @@ def _rebalance(
 
 
 @njit(cache=True, error_model="numpy")
+def _gross(units: Floats, fill: Floats, last_close: Floats) -> float:
+    """Absolute value of all positions at the fill."""
+    gross = 0.0
+    for i in range(units.size):
+        gross += abs(units[i] * (fill[i] if np.isfinite(fill[i]) else last_close[i]))
+    return gross
+
+
+@njit(cache=True, error_model="numpy")
 def _is_traded(value: float, target: float, equity: float, band: float) -> bool:
     """Whether there is a price (``value`` is finite) and the target leaves the band."""
     return np.isfinite(value) and abs(target - value / equity) > max(band, ROUNDING)
@@ -179,7 +196,13 @@ def _is_traded(value: float, target: float, equity: float, band: float) -> bool:
 
 @njit(cache=True, error_model="numpy")
 def _equity_after_costs(
-    units: Floats, targets: Floats, fill: Floats, equity: float, shrink: float, terms: Terms
+    units: Floats,
+    targets: Floats,
+    fill: Floats,
+    equity: float,
+    shrink: float,
+    band: float,
+    terms: Terms,
 ) -> float:
     """Solve ``e = equity − c Σ |w_i e − v_i|`` for the equity ``e`` left after the trade.
 
@@ -193,7 +216,7 @@ def _equity_after_costs(
         offset, slope = 0.0, 1.0
         for i in range(units.size):
             value, target = units[i] * fill[i], targets[i] * shrink
-            if _is_traded(value, target, equity, terms.no_trade_band):
+            if _is_traded(value, target, equity, band):
                 side = 1.0 if target * after >= value else -1.0
                 offset += side * value
                 slope += rate * side * target

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -123,6 +124,6 @@ class Blocks:
 
 def _date(name: str, text: str) -> pd.Timestamp:
     try:
-        return pd.Timestamp(text)
+        return pd.Timestamp(datetime.date.fromisoformat(text))
     except ValueError as error:
         raise DataError(f"blocks.{name} = {text!r} is not a date such as 2014-01-01") from error

@@ -6,11 +6,6 @@ import pytest
 from foretrade.agents.baselines import Constant, FollowForecast, MovingAverageTrend, VolatilityTarget
 from foretrade.backtests.engine import run
 from foretrade.envs.market import MarketEnv
-from foretrade.markets.bars import Bars
-from foretrade.markets.features import FeatureConfig, compute_features
-from foretrade.markets.nopeek import assert_future_invisible
-
-SMALL = FeatureConfig(momentum_bars=(5,), trend_bars=20, volatility_bars=(5, 20), zscore_bars=20)
 
 
 def test_the_trend_rule_is_long_above_the_moving_average(walk):
@@ -37,31 +32,6 @@ def test_rules_choose_the_nearest_position(walk):
     for weight, index in ((1.0, 3), (0.6, 2), (0.0, 1), (-0.8, 0)):
         observation, _ = env.reset()
         assert Constant(env.layout, env.actions, weight=weight).decide(observation[None])[0] == index
-
-
-def test_actions_do_not_see_the_future(walk):
-    def actions(bars: Bars) -> np.ndarray:
-        env = MarketEnv(bars, compute_features(bars, SMALL), rows=range(100, len(bars)))
-        rules = (
-            MovingAverageTrend(env.layout, env.actions, column="trend_20"),
-            FollowForecast(env.layout, env.actions, column="momentum_5"),
-            VolatilityTarget(
-                env.layout, env.actions, column="momentum_5", volatility_column="volatility_5"
-            ),
-        )
-        table = np.full((len(bars), len(rules)), np.nan)
-        for column, rule in enumerate(rules):
-            table[100:-1, column] = run(rule, env).ledger["requested"]
-        return table[:-1]  # no decision is taken on the last bar
-
-    expected = actions(walk)
-    assert_future_invisible(lambda bars: padded(actions(bars)), walk, (150, 400))
-    assert np.isfinite(expected[100:]).all()
-
-
-def padded(actions: np.ndarray) -> np.ndarray:
-    """The decision on a cut's own bar needs a bar to fill in; it is compared one cut later."""
-    return np.concatenate([np.full((1, actions.shape[1]), np.nan), actions])
 
 
 def test_an_entry_that_is_not_shown_is_named(walk):

@@ -24,8 +24,8 @@ from foretrade.markets.bars import DataError
 EVIL = "<script>alert(1)</script>"
 FORECASTS = {
     "ridge": {
-        "observations": 100, "ic": 0.01, "rank_ic": None, "r2_os": -0.01, "r2_zero": -0.01,
-        "hit_rate": 0.5, "rmse": 0.01, "coverage": 0.9,
+        "observations": 100, "independent": 100, "ic": 0.01, "rank_ic": None, "r2_os": -0.01,
+        "r2_zero": -0.01, "hit_rate": 0.5, "rmse": 0.01, "coverage": 0.9,
     }
 }  # fmt: skip
 
@@ -48,6 +48,7 @@ def report(runs: dict[str, Run], agent: tuple[str, ...], **changes: object) -> R
         runs=runs,
         forecasts=FORECASTS,
         trials=Trials(10, 1e-4),
+        periods_per_year=252.0,
         warnings=[EVIL],
         tearsheets={},
     )
@@ -83,17 +84,51 @@ def test_an_agent_that_never_trades_has_no_sharpe_ratio(runs):
 def test_a_gain_that_luck_does_not_explain_is_called_one(runs):
     values = np.random.default_rng(0).normal(0.004, 0.01, 1000)
     page = report(with_returns(runs, values), ("agent",))
-    assert page.verdict().startswith("A gain after costs that luck does not explain: Agent")
+    assert page.verdict().startswith("An edge over the benchmark, after costs, that luck does not")
     many = replace(page, trials=Trials(10_000, 1.0))
     assert many.verdict().startswith("No edge after costs")
 
 
-def test_ruin_is_called_ruin(runs):
+def test_half_the_benchmark_is_no_edge_over_it(runs):
+    values = np.random.default_rng(0).normal(0.004, 0.01, 1000)
+    changed = with_returns(runs, values)
+    market = with_returns(runs, 2 * values)["agent"]
+    page = report(changed | {"buy-and-hold": replace(market, name="buy-and-hold")}, ("agent",))
+    assert page.verdict().startswith("A gain after costs that luck does not explain, but no proven edge")
+
+
+def test_one_ruined_seed_is_ruin(runs):
     changed = with_returns(runs, np.random.default_rng(0).normal(0.004, 0.01, 1000))
-    changed["agent"].ledger["ruined"] = [False] * (len(changed["agent"].ledger) - 1) + [True]
-    page = report(changed, ("agent",))
-    assert page.verdict().startswith("The account was ruined")
-    assert "Agent (ruined)" in markdown_table(page.rows)
+    ledger = changed["agent"].ledger.iloc[:60].copy()
+    ledger["ruined"] = [False] * 59 + [True]
+    changed["lost"] = Run("lost", 1e6, ledger)
+    page = report(changed, ("agent", "lost", "seed-0"))
+    assert page.verdict() == "Ruin: Agent lost its account in 1 of 3 runs."
+    assert "| Agent (1 ruined) |" in markdown_table(page.rows)
+    assert page.rows[0].median_run != "lost"
+    page.html()  # pictures with seeds of different length
+
+
+def test_intraday_runs_are_drawn_by_day(runs, tmp_path):
+    hourly = {}
+    for name, item in runs.items():
+        ledger = item.ledger.copy()
+        ledger["date"] = ledger["date"].iloc[np.arange(len(ledger)) // 6].to_numpy()
+        hourly[name] = Run(name, item.initial_equity, ledger)
+    report(hourly, ("seed-0", "seed-1")).html()
+    path = tmp_path / "sheet.html"
+    benchmark = hourly["buy-and-hold"]
+    assert write_tearsheet(hourly["seed-0"], benchmark, path, title="x", periods_per_year=1500)
+
+
+def test_a_tear_sheet_shows_a_drawdown_that_begins_on_the_first_bar(runs, tmp_path):
+    values = np.concatenate([[-0.3], np.tile([0.001, -0.0005], 500)])
+    changed = with_returns(runs, values)
+    path = tmp_path / "sheet.html"
+    write_tearsheet(changed["agent"], runs["buy-and-hold"], path, title="x", periods_per_year=252)
+    row = re.search(r"Max Drawdown</td>.*?</tr>", path.read_text(), re.DOTALL).group()
+    assert score_run(changed["agent"], 252.0).max_drawdown == pytest.approx(-0.3)
+    assert "-30.0%" in row
 
 
 def test_everything_is_escaped(runs, tmp_path):

@@ -9,7 +9,7 @@ from sklearn.base import BaseEstimator
 from foretrade.agents.baselines import Constant
 from foretrade.envs.market import MarketEnv
 from foretrade.forecasters.base import Forecast
-from foretrade.testing import PartError, check, load_part
+from foretrade.testing import PartError, check, checks_for, load_part
 
 
 class Honest(BaseEstimator):
@@ -53,6 +53,21 @@ class ForgetsAParameter(Honest):
         return {"scale": 1.0}
 
 
+class ForgetsItsState(Honest):
+    """Goes on from the live fit, but not from the written state."""
+
+    def update(self, X, y):
+        self.mean_ += float(y.mean())
+        return self
+
+    def state(self):
+        return {"mean": np.zeros(1)}
+
+    def set_state(self, state, X):
+        self.mean_ = float(state["mean"][0])
+        return self
+
+
 class GivesNaN(Honest):
     def predict(self, X):
         return Forecast(np.full(len(X), np.nan))
@@ -68,6 +83,8 @@ FORECASTERS = {
     "check_fits_the_same_bits_twice": Unseeded(),
     "check_leaves_its_input_alone": WritesToItsInput(),
     "check_gives_one_finite_mean_a_row": GivesNaN(),
+    "check_clone_forecasts_the_same": ForgetsAParameter(scale=3.0),
+    "check_goes_on_from_its_state": ForgetsItsState(),
 }
 
 
@@ -107,7 +124,28 @@ class Unbounded(MarketEnv):
         return observation * 1e6, *rest
 
 
+class ChargesForNothing(MarketEnv):
+    """A fee for being there."""
+
+    def step(self, action):
+        result = super().step(action)
+        self._account -= 1.0
+        result[-1]["equity"] -= 1.0
+        result[-1]["fee"] += 1.0
+        return result
+
+
+class OldStep(MarketEnv):
+    """Returns four values, as before Gymnasium."""
+
+    def step(self, action):
+        observation, reward, terminated, _, info = super().step(action)
+        return observation, reward, terminated, info
+
+
 ENVIRONMENTS = {
+    "check_doing_nothing_costs_nothing": ChargesForNothing,
+    "check_keeps_gymnasiums_contract": OldStep,
     "check_equity_is_accounted_for": FreeTrading,
     "check_same_seed_same_bits": LeakyReset,
     "check_observations_stay_in_bounds": Unbounded,
@@ -153,6 +191,17 @@ def test_each_agent_check_catches_its_cheat(walk, name):
     assert check(AGENTS[name](env.layout, env.actions), env)[name] != "passed"
 
 
+def test_every_check_has_its_cheat(walk):
+    env = MarketEnv(walk)
+    parts = (
+        (ForgetsItsState(), FORECASTERS),
+        (env, ENVIRONMENTS),
+        (Remembers(env.layout, env.actions), AGENTS),
+    )
+    for part, cheats in parts:
+        assert {name for name, _ in checks_for(part, env)} == set(cheats)
+
+
 def test_what_is_no_part_is_refused(walk):
     with pytest.raises(PartError, match="neither an environment nor an agent"):
         check(object())
@@ -160,4 +209,4 @@ def test_what_is_no_part_is_refused(walk):
     with pytest.raises(PartError, match="give env="):
         check(Constant(env.layout, env.actions))
     with pytest.raises(PartError, match="cannot be imported"):
-        load_part("nowhere:Nothing")
+        load_part("nowhere:Nothing", env)

@@ -137,6 +137,25 @@ def test_bad_arguments_say_what_to_do(walk, sp500):
         env.reset(options={"start": 599})
 
 
+@pytest.mark.parametrize("bound", [0.1, 0.3, 0.6, 0.8])
+def test_bounds_that_float32_cannot_hold_are_bounds_all_the_same(walk, bound):
+    env = MarketEnv(walk, weight_bounds=(-bound, bound))
+    env.reset()
+    for action in (env.action_space.high, env.action_space.low, env.actions.encode(np.array([9.0]))[0]):
+        info = env.step(action)[-1]
+        assert abs(info["requested"]) == bound
+    with pytest.raises(InvalidAction):
+        env.step(np.array([bound * 1.001], np.float32))
+
+
+@pytest.mark.parametrize(
+    "options", [{"actions": "weights"}, {"fill": "nextclose"}, {"reward": "profit"}]
+)
+def test_misspelt_choices_are_refused(walk, options):
+    with pytest.raises(ValueError, match="must be one of"):
+        MarketEnv(walk, **options)
+
+
 def test_options_choose_the_episode_and_the_seed_everything_else(walk):
     env = MarketEnv(walk, random_start=True, episode_bars=50)
     starts = [env.reset(seed=seed)[1]["row"] for seed in (1, 1, 2)]

@@ -116,6 +116,11 @@ BAD = {
     "text": (changed(Close="n/a?"), r"column 'close', row 3: 'n/a\?' is not a number"),
     "bad date": (changed(Date="31.12.x"), r"column 'Date', row 3: '31.12.x' is not a time; write"),
     "no rows": (frame().iloc[:0], "the file has no rows"),
+    "number as date": (changed(Date=20180105), "column 'Date', row 3|holds numbers"),
+    "numbers as dates": (
+        frame().assign(Date=range(20180101, 20180107)),
+        "holds numbers .first: 20180101",
+    ),
     "twice": (frame().assign(close=1.0), "two columns are called 'close'"),
 }
 
@@ -135,6 +140,55 @@ def test_naive_times_need_a_timezone(tmp_path):
         read(tmp_path / "naive.csv", timezone="")
     with pytest.raises(DataError, match="timezone 'Mars/Olympus'.*check the name"):
         read(tmp_path / "naive.csv", timezone="Mars/Olympus")
+
+
+def test_offsets_that_change_with_the_season_are_read(tmp_path):
+    stamps = pd.date_range("2018-03-08 16:00", periods=6, freq="B", tz=NY)
+    frame().assign(Date=[stamp.isoformat() for stamp in stamps]).to_csv(tmp_path / "o.csv", index=False)
+    bars = read(tmp_path / "o.csv", timezone="")
+    assert bars.closes_at.tolist() == stamps.tz_convert("UTC").tolist()
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"frequency": "1W"}, "usually 1 days .* apart, which is not 1W"),
+        ({"frequency": "1h"}, "which is not 1h"),
+        ({"frequency": "banana"}, "frequency 'banana' is unknown; write 1D"),
+        ({"stamps": "open"}, "stamps = 'open' needs intraday bars"),
+        ({"session_close": "25:99"}, "session_close '25:99' is not a time"),
+    ],
+)
+def test_a_calendar_that_does_not_fit_is_refused(tmp_path, options, message):
+    frame().to_csv(tmp_path / "c.csv", index=False)
+    with pytest.raises(DataError, match=message):
+        read(tmp_path / "c.csv", **options)
+    assert read(tmp_path / "c.csv", frequency="1d").frequency == "1D"
+
+
+def test_a_symbol_called_na_is_a_symbol(tmp_path):
+    pd.concat([frame().assign(symbol="NA"), frame().assign(symbol="007")]).to_csv(tmp_path / "l.csv")
+    assert read(tmp_path / "l.csv").symbols == ("007", "NA")
+
+
+def test_two_files_of_one_symbol_are_refused_and_errors_name_the_file(tmp_path):
+    frame().to_csv(tmp_path / "A.csv", index=False)
+    frame().to_parquet(tmp_path / "A.parquet")
+    with pytest.raises(DataError, match=r"A.csv and A.parquet are the same symbol"):
+        read(tmp_path)
+    (tmp_path / "A.parquet").unlink()
+    changed(High=1.0).to_csv(tmp_path / "B.csv", index=False)
+    with pytest.raises(DataError, match=r"B.csv: B: column 'high', row 3"):
+        read(tmp_path)
+
+
+def test_encodings_and_separators_have_their_own_remedy(tmp_path):
+    (tmp_path / "u.csv").write_bytes("Date,Öpen\n".encode("utf-16"))
+    with pytest.raises(DataError, match="not UTF-8 .*save it as UTF-8"):
+        read(tmp_path / "u.csv")
+    frame().to_csv(tmp_path / "s.csv", index=False, sep=";")
+    with pytest.raises(DataError, match="separated by ';'; separate them by ','"):
+        read(tmp_path / "s.csv")
 
 
 def test_a_clock_change_that_makes_a_time_ambiguous_is_refused(tmp_path):

@@ -212,6 +212,25 @@ def test_ruin_at_the_fill_trades_nothing_but_the_liquidation():
     assert_allclose(account.equity, 1e6 * (1 - 2.0), rtol=1e-12)
 
 
+def test_a_fill_at_the_decisions_own_close_accrues_on_what_it_bought():
+    terms = ledger.terms(Costs(0, 0, borrow_bps_per_year=3650.0, financing_bps_per_year=0))
+    account = Account()
+    flat = np.array([100.0])
+    for weight, borrow in ((-1.0, 1000.0), (0.0, 0.0)):
+        arrays = (np.array([weight]), flat, flat, flat)
+        state = (account.account, account.units, account.entry, account.flows)
+        ledger.step(*state, *arrays, 1 / 365, terms, True)
+        assert_allclose(account.flow(ledger.BORROW), borrow, rtol=1e-12)
+
+
+def test_the_leverage_limit_is_kept_inside_the_no_trade_band():
+    terms = ledger.terms(FREE, max_leverage=1.0, no_trade_band=0.5)
+    account = Account()
+    account.step(-1.0, 100.0, 100.0, 110.0, terms)
+    account.step(-0.9, 110.0, 110.0, 110.0, terms)
+    assert_allclose(account.flow(ledger.ACHIEVED), -0.9, rtol=1e-9)
+
+
 def test_an_asset_without_a_price_is_not_traded():
     account = Account(symbols=2)
     both = np.array([100.0, 50.0])

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 import runpy
 import subprocess
 import sys
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
+from foretrade.backtests.league import Row, Strategy, markdown_table
+from foretrade.backtests.metrics import Scores
 from foretrade.markets.synthetic import random_walk
 
 ROOT = Path(__file__).parents[2]
@@ -24,8 +28,6 @@ def own_csv(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     bars = random_walk(1500, seed=11)
     frame = {name: getattr(bars, name)[:, 0] for name in ("open", "high", "low", "close", "volume")}
-    import pandas as pd
-
     pd.DataFrame({"Date": bars.dates.strftime("%Y-%m-%d"), **frame}).to_csv("prices.csv", index=False)
     return tmp_path / "prices.csv"
 
@@ -70,6 +72,21 @@ def test_examples_run_and_are_short(name, arguments, expected, own_csv, monkeypa
 
 
 def test_the_table_in_the_readme_came_from_a_run():
+    """``examples/sp500-league.csv`` is the run's own ``league.csv``; each cell is made from it again."""
+    league = pd.read_csv(ROOT / "examples" / "sp500-league.csv")
+    names = [field.name for field in dataclasses.fields(Scores)]
+    rows = [
+        Row(
+            Strategy(line["strategy"], ("",) * line["runs"]),
+            line["median_run"],
+            Scores(**{name: line[name] for name in names}),
+            line["sharpe_min"],
+            line["sharpe_max"],
+            line["ruined_runs"],
+        )
+        for line in league.to_dict("records")
+    ]
+    assert markdown_table(rows) in README
     block = README.split("<!-- foretrade table -->")[1].split("<!-- /foretrade table -->")[0]
     assert block.startswith("\n**")
     assert "| PPO without forecasts |" in block
