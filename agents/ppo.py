@@ -3,25 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
-from typing import Any
-
-# Before stable-baselines3, which would import tensorflow otherwise.
-from foretrade.agents.store import PolicyAgent, PolicySpec, save_policy  # isort: split
 
 import gymnasium
 import numpy as np
 import pandas as pd
 import torch
-from gymnasium.wrappers import TransformReward
 from stable_baselines3 import PPO
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.logger import configure
-from stable_baselines3.common.monitor import Monitor
-from stable_baselines3.common.vec_env import DummyVecEnv
 
 from foretrade.agents.ppo_config import PPOConfig
+from foretrade.agents.store import PolicyAgent, PolicySpec, save_policy
+from foretrade.agents.vector import MarketVecEnv
 from foretrade.envs.market import MarketEnv
 from foretrade.envs.rewards import log_growth
 from foretrade.markets.arrays import Floats
@@ -41,8 +35,7 @@ def train_ppo(
 
     Writes into ``folder``: ``policy.safetensors`` and ``policy.json`` (the best checkpoint),
     ``validation.csv`` (steps, net log growth and Sharpe ratio a bar of every checkpoint: each is a
-    trial),
-    ``progress.json`` and TensorBoard event files. The same environments, configuration and seed
+    trial), ``progress.json`` and TensorBoard event files. The same environments, configuration and seed
     give the same tensors on the same machine; torch is set to one thread for that.
 
     Args:
@@ -51,9 +44,7 @@ def train_ppo(
     """
     torch.set_num_threads(1)
     spec = _policy_spec(training, config)
-    environments = DummyVecEnv(
-        [partial(_training_copy, training, config.reward_scale) for _ in range(config.environments)]
-    )
+    environments = MarketVecEnv(training, config.environments, reward_scale=config.reward_scale)
     model = PPO(
         "MlpPolicy",
         environments,
@@ -157,10 +148,6 @@ def _policy_spec(env: MarketEnv, config: PPOConfig) -> PolicySpec:
         activation=config.activation,
         log_std_init=config.log_std_init,
     )
-
-
-def _training_copy(env: MarketEnv, reward_scale: float) -> gymnasium.Env[Any, Any]:
-    return Monitor(TransformReward(env.copy(), lambda reward: float(reward) * reward_scale))
 
 
 def _linear_decay(start: float) -> Callable[[float], float]:

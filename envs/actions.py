@@ -44,6 +44,18 @@ class WeightActions:
             raise InvalidAction(f"action[0] = {weight} is not within [{self.low}, {self.high}]")
         return min(max(weight, self.low), self.high)  # the space is float32: its edge may lie outside
 
+    def decode_many(self, actions: Any) -> Floats:
+        """Target weights ``[n]`` of actions ``[n, 1]``; see :meth:`decode`."""
+        values = np.asarray(actions, dtype=np.float64)
+        if values.ndim != 2 or values.shape[1] != 1:
+            raise InvalidAction(f"actions have shape {values.shape}, expected (n, 1)")
+        single = values[:, 0].astype(np.float32)
+        outside = ~((single >= np.float32(self.low)) & (single <= np.float32(self.high)))
+        if outside.any():
+            i = int(outside.argmax())
+            raise InvalidAction(f"action {i}: {values[i, 0]} is not within [{self.low}, {self.high}]")
+        return np.clip(values[:, 0], self.low, self.high)
+
     def encode(self, weights: Floats) -> AnyArray:
         """Actions for target weights ``[n]``, clipped to the bounds, ``[n, 1]``."""
         clipped: AnyArray = np.clip(weights, self.low, self.high).astype(np.float32)[:, None]
@@ -76,6 +88,18 @@ class PositionActions:
         if not 0 <= value < len(self.weights):
             raise InvalidAction(f"action {int(value)} is not within 0 … {len(self.weights) - 1}")
         return self.weights[int(value)]
+
+    def decode_many(self, actions: Any) -> Floats:
+        """Target weights ``[n]`` of actions ``[n]``; see :meth:`decode`."""
+        values = np.asarray(actions)
+        if values.ndim != 1 or values.dtype.kind not in "iu":
+            raise InvalidAction(f"actions of shape {values.shape}, {values.dtype} are not n integers")
+        outside = (values < 0) | (values >= len(self.weights))
+        if outside.any():
+            i = int(outside.argmax())
+            raise InvalidAction(f"action {i}: {values[i]} is not within 0 … {len(self.weights) - 1}")
+        weights: Floats = np.array(self.weights)[values]
+        return weights
 
     def encode(self, weights: Floats) -> AnyArray:
         """Numbers of the positions nearest to target weights ``[n]``, ``[n]``."""

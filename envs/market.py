@@ -12,8 +12,9 @@ import gymnasium
 import numpy as np
 import pandas as pd
 
+from foretrade.envs import kernel
 from foretrade.envs.actions import PositionActions, WeightActions
-from foretrade.envs.observation import ACCOUNT, HOLDING_BARS, Layout, market_entries, market_rows
+from foretrade.envs.observation import ACCOUNT, Layout, market_entries, market_rows
 from foretrade.envs.rewards import REWARDS, Reward
 from foretrade.markets import ledger
 from foretrade.markets.arrays import Float32s
@@ -123,16 +124,11 @@ class MarketEnv(gymnasium.Env[Observation, Action]):
     ) -> tuple[Observation, dict[str, Any]]:
         """Start an episode with cash only; see the class for ``options``."""
         super().reset(seed=seed)
-        start, length = self._episode(dict(options or {}))
-        self._row, self._last_row = start, start + length
-        self._account[:] = self.initial_equity
-        self._units[:] = 0.0
-        self._entry[:] = 0.0
-        self._flows[:] = 0.0
-        self._peak = self.initial_equity
-        self._bars_held = 0
+        start, length = self.draw_episode(self.np_random, options)
+        observation = self._new_observation()
+        kernel.begin(self.market, self._accounts, 0, start, length, observation)
         self._over = False
-        return self._observe(), self._info()
+        return observation, self._info()
 
     def step(self, action: Action) -> tuple[Observation, float, bool, bool, dict[str, Any]]:
         """Trade to the action's target weight, and go on to the next close.
@@ -143,30 +139,37 @@ class MarketEnv(gymnasium.Env[Observation, Action]):
         """
         if self._over:
             raise RuntimeError("the episode is over; call reset()")
-        self._target[0] = self.actions.decode(action)
-        before = float(self._account[ledger.EQUITY])
-        row = self._row + 1
-        status = ledger.step(
-            self._account,
-            self._units,
-            self._entry,
-            self._flows,
-            self._target,
-            self._close[row - 1 : row],
-            self._fill_price[row : row + 1],
-            self._close[row : row + 1],
-            self._years[row],
-            self._terms,
-            self.fill == "same_close",
-        )
-        self._row = row
-        after = float(self._account[ledger.EQUITY])
-        self._peak = max(self._peak, after)
-        self._bars_held = 0 if self._flows[ledger.TRADED] > 0 else self._bars_held + 1
-        terminated = status == ledger.RUINED
-        truncated = not terminated and row == self._last_row
+        accounts, observation = self._accounts, self._new_observation()
+        accounts.targets[0, 0] = self.actions.decode(action)
+        kernel.advance(self.market, accounts, 0, observation)
+        terminated, truncated = bool(accounts.terminated[0]), bool(accounts.truncated[0])
         self._over = terminated or truncated
-        return self._observe(), self._reward(before, after), terminated, truncated, self._info()
+        return observation, float(accounts.rewards[0]), terminated, truncated, self._info()
+
+    def draw_episode(
+        self, np_random: np.random.Generator, options: dict[str, Any] | None = None
+    ) -> tuple[int, int]:
+        """First row and number of decisions of an episode, drawn as ``reset`` draws them.
+
+        Raises:
+            ValueError: An option is unknown, or the episode does not fit into the block.
+        """
+        chosen = dict(options or {})
+        length = int(chosen.pop("episode_bars", self.episode_bars))
+        start = chosen.pop("start", None)
+        if chosen:
+            raise ValueError(f"unknown reset options: {', '.join(chosen)}")
+        last = self.rows.stop - 1
+        if start is None and self.random_start:
+            latest = last - length if length else last - 1
+            start = np_random.integers(self.rows.start, latest + 1)
+        first = self.rows.start if start is None else int(start)
+        length = length or last - first
+        if first not in self.rows or length < 1 or first + length > last:
+            raise ValueError(
+                f"an episode of {length} decisions from row {first} does not fit into {self.rows}"
+            )
+        return first, length
 
     def _prepare_market(self, observe: tuple[str, ...], rows: range | None) -> None:
         table, bars = self.table, self.bars
@@ -181,15 +184,23 @@ class MarketEnv(gymnasium.Env[Observation, Action]):
         if self.fill == "next_open" and (message := stale_open_message(bars, self.symbol)):
             warnings.warn(message, StaleOpenWarning, stacklevel=3)
         self.layout = Layout(market_entries(table, observe) + ACCOUNT)
-        self._low, self._high = self.layout.low, self.layout.high
-        self.observation_space = gymnasium.spaces.Box(self._low, self._high)
-        self._market = market_rows(table, observe, asset)
-        self._close = np.ascontiguousarray(bars.close[:, asset])
-        self._fill_price = np.ascontiguousarray(fill_prices(bars, self.fill)[:, asset])
-        if self.fill == "same_close":
-            self._fill_price = np.concatenate([self._fill_price[:1], self._fill_price[:-1]])
-        seconds = np.diff(bars.stamps, prepend=bars.stamps[:1]) / 1e9
-        self._years = seconds / ledger.SECONDS_PER_YEAR
+        low, high = self.layout.low, self.layout.high
+        self.observation_space = gymnasium.spaces.Box(low, high)
+        close = np.ascontiguousarray(bars.close[:, asset])
+        fill = np.ascontiguousarray(fill_prices(bars, self.fill)[:, asset])
+        same_close = self.fill == "same_close"
+        self.market = kernel.Market(
+            rows=market_rows(table, observe, asset),
+            low=low,
+            high=high,
+            close=close,
+            fill=np.concatenate([fill[:1], fill[:-1]]) if same_close else fill,
+            years=np.diff(bars.stamps, prepend=bars.stamps[:1]) / 1e9 / ledger.SECONDS_PER_YEAR,
+            fills_first=same_close,
+            reward=self._reward,
+            initial_equity=float(self.initial_equity),
+            terms=self._terms,
+        )
 
     def _check_rows(self, observe: tuple[str, ...], complete: Any, asset: int) -> None:
         table, bars, rows = self.table, self.bars, self.rows
@@ -214,11 +225,7 @@ class MarketEnv(gymnasium.Env[Observation, Action]):
             )
 
     def _prepare_account(self) -> None:
-        self._account = np.zeros(len(ledger.ACCOUNT))
-        self._units = np.zeros(1)
-        self._entry = np.zeros(1)
-        self._flows = np.zeros(len(ledger.FLOWS))
-        self._target = np.zeros(1)
+        self._accounts = kernel.new_accounts(1)
         self._over = True
         if not (math.isfinite(self.initial_equity) and self.initial_equity > 0):
             raise ValueError(f"initial_equity must be positive, got {self.initial_equity}")
@@ -228,57 +235,20 @@ class MarketEnv(gymnasium.Env[Observation, Action]):
                 "the decisions in the block"
             )
 
-    def _episode(self, options: dict[str, Any]) -> tuple[int, int]:
-        """First row and number of decisions."""
-        length = int(options.pop("episode_bars", self.episode_bars))
-        start = options.pop("start", None)
-        if options:
-            raise ValueError(f"unknown reset options: {', '.join(options)}")
-        last = self.rows.stop - 1
-        if start is None:
-            latest = last - length if length else last - 1
-            start = (
-                int(self.np_random.integers(self.rows.start, latest + 1))
-                if self.random_start
-                else self.rows.start
-            )
-        length = length or last - int(start)
-        if int(start) not in self.rows or length < 1 or start + length > last:
-            raise ValueError(
-                f"an episode of {length} decisions from row {start} does not fit into {self.rows}"
-            )
-        return int(start), length
-
-    def _observe(self) -> Observation:
-        market = self._market[self._row]
-        observation = np.empty(len(market) + len(ACCOUNT), dtype=np.float32)
-        observation[: len(market)] = market
-        observation[len(market) :] = self._account_entries()
-        return np.clip(observation, self._low, self._high, out=observation)
-
-    def _account_entries(self) -> tuple[float, float, float, float, float]:
-        equity = self._account[ledger.EQUITY]
-        if equity <= 0:  # ruined: nothing is held, and nothing more can be decided
-            return 0.0, 0.0, 0.0, -1.0, 0.0
-        units, close = self._units[0], self._close[self._row]
-        unrealised = np.sign(units) * math.log(close / self._entry[0]) if units else 0.0
-        return (
-            units * close / equity,
-            unrealised,
-            min(self._bars_held / HOLDING_BARS, 1.0),
-            equity / self._peak - 1.0,
-            self._account[ledger.CASH] / equity,
-        )
+    def _new_observation(self) -> Observation:
+        return np.empty(self.market.low.size, dtype=np.float32)
 
     def _info(self) -> dict[str, Any]:
         """State at the close, and this step's flows in quote currency."""
-        info: dict[str, Any] = dict(zip(ledger.FLOWS, self._flows.tolist(), strict=True))
-        info["row"] = self._row
-        info["equity"] = float(self._account[ledger.EQUITY])
-        info["cash"] = float(self._account[ledger.CASH])
-        info["units"] = float(self._units[0])
-        info["fill_price"] = float(self._fill_price[self._row])
-        info["close"] = float(self._close[self._row])
+        accounts = self._accounts
+        info: dict[str, Any] = dict(zip(ledger.FLOWS, accounts.flows[0].tolist(), strict=True))
+        row = int(accounts.clock[0, kernel.ROW])
+        info["row"] = row
+        info["equity"] = float(accounts.account[0, ledger.EQUITY])
+        info["cash"] = float(accounts.account[0, ledger.CASH])
+        info["units"] = float(accounts.units[0, 0])
+        info["fill_price"] = float(self.market.fill[row])
+        info["close"] = float(self.market.close[row])
         return info
 
 

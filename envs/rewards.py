@@ -1,28 +1,40 @@
-"""Rewards: small pure functions of the equity before and after a step."""
+"""Rewards: small pure functions of the equity before and after a step, compiled."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Literal, TypeAlias
 
+from numba import njit
+
 Reward: TypeAlias = Literal["log_growth", "simple_return"]
+
+LOG_GROWTH, SIMPLE_RETURN = range(2)
+REWARDS: Mapping[Reward, int] = MappingProxyType(
+    {"log_growth": LOG_GROWTH, "simple_return": SIMPLE_RETURN}
+)
 
 RUIN_LEVEL = 1e-6
 """Share of equity at which log growth counts a ruined account, whose true logarithm is −∞."""
 
 
+@njit(cache=True, error_model="numpy")
 def log_growth(before: float, after: float) -> float:
     """``log(after / before)``; rewards of an episode sum to the log of final over initial equity."""
     return math.log(max(after / before, RUIN_LEVEL))
 
 
+@njit(cache=True, error_model="numpy")
 def simple_return(before: float, after: float) -> float:
     """``after / before − 1``."""
     return after / before - 1.0
 
 
-REWARDS: Mapping[Reward, Callable[[float, float], float]] = MappingProxyType(
-    {"log_growth": log_growth, "simple_return": simple_return}
-)
+@njit(cache=True, error_model="numpy")
+def reward(code: int, before: float, after: float) -> float:
+    """The reward with a number of ``REWARDS``."""
+    if code == SIMPLE_RETURN:
+        return simple_return(before, after)
+    return log_growth(before, after)

@@ -27,12 +27,12 @@ from foretrade.markets.costs import BPS, Costs
 
 SECONDS_PER_YEAR = 365 * 24 * 3600.0
 
-ACCOUNT = ("cash", "equity")
+ACCOUNT = ("cash", "equity", "peak")
 FLOWS = (
     "requested", "achieved", "fill_equity",
     "price_pnl", "fee", "spread", "borrow", "financing", "interest", "traded",
 )  # fmt: skip
-CASH, EQUITY = range(len(ACCOUNT))
+CASH, EQUITY, PEAK = range(len(ACCOUNT))
 (
     REQUESTED, ACHIEVED, FILL_EQUITY,
     PRICE_PNL, FEE, SPREAD, BORROW, FINANCING, INTEREST, TRADED,
@@ -98,7 +98,8 @@ def step(
     """Advance one account by one bar, in place; ``ALIVE`` or ``RUINED``.
 
     Args:
-        account: ``[len(ACCOUNT)]``. ``units``, ``entry`` (average price paid): ``[symbols]``.
+        account: ``[len(ACCOUNT)]``; ``peak`` is the highest equity at a mark.
+        units, entry: Held, and their average price paid, ``[symbols]``.
         flows: ``[len(FLOWS)]``, overwritten with this step's amounts in quote currency;
             ``requested`` and ``achieved`` are gross weights at the fill, signed for one symbol.
         targets: Target weights, ``[symbols]``.
@@ -128,6 +129,7 @@ def step(
         equity += units[i] * close[i]
         flows[PRICE_PNL] += units[i] * (close[i] - price)
     account[EQUITY] = equity
+    account[PEAK] = max(account[PEAK], equity)
     if equity <= 0.0:
         _liquidate(account, units, entry, flows, close, close, terms)
         return RUINED

@@ -6,6 +6,8 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+os.environ["TF_ENABLE_ONEDNN_OPTS"] = "0"  # whichever test imports tensorflow first
+
 import pytest
 from hypothesis import HealthCheck, settings
 

@@ -103,7 +103,7 @@ class FreeTrading(MarketEnv):
 
     def step(self, action):
         result = super().step(action)
-        self._account += result[-1]["fee"]
+        self._accounts.account[0] += result[-1]["fee"]
         result[-1]["equity"] += result[-1]["fee"]
         return result
 
@@ -112,7 +112,7 @@ class LeakyReset(MarketEnv):
     """Shows at the first bar whatever the episode before left behind."""
 
     def reset(self, **arguments):
-        left = getattr(self, "_row", 0)
+        left = int(self._accounts.clock[0, 0])
         observation, info = super().reset(**arguments)
         observation[-3] = left / 600
         return observation, info
@@ -129,7 +129,7 @@ class ChargesForNothing(MarketEnv):
 
     def step(self, action):
         result = super().step(action)
-        self._account -= 1.0
+        self._accounts.account[0] -= 1.0
         result[-1]["equity"] -= 1.0
         result[-1]["fee"] += 1.0
         return result

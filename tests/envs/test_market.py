@@ -216,8 +216,8 @@ def test_environments_travel_between_processes(walk):
 def test_copies_share_the_market_but_not_the_account(walk):
     env = MarketEnv(walk)
     twin = env.copy()
-    assert np.shares_memory(env._market, twin._market)
+    assert np.shares_memory(env.market.rows, twin.market.rows)
     env.reset(seed=0)
     twin.reset(seed=0)
     env.step(np.array([1.0], np.float32))
-    assert twin._units[0] == 0
+    assert twin._accounts.units[0, 0] == 0

@@ -27,7 +27,7 @@ class Account:
     account: np.ndarray = field(init=False)
 
     def __post_init__(self) -> None:
-        self.account = np.array([self.cash, self.cash])
+        self.account = np.full(len(ledger.ACCOUNT), self.cash)
         self.units, self.entry = np.zeros(self.symbols), np.zeros(self.symbols)
         self.flows = np.zeros(len(ledger.FLOWS))
 
@@ -76,6 +76,7 @@ def test_equity_is_cash_plus_positions_and_every_change_is_explained(steps, cost
             assert (account.units == 0).all()
             return
         assert account.equity > 0
+        assert account.account[ledger.PEAK] >= max(before, account.equity)
 
 
 @given(histories(symbols=3), costs, st.floats(0.5, 3))

@@ -1,0 +1,82 @@
+"""The batch of markets as stable-baselines3 wants it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from gymnasium.vector import AutoresetMode
+from stable_baselines3.common.vec_env import VecEnv
+
+from foretrade.envs.market import MarketEnv
+from foretrade.envs.vector import MarketVectorEnv
+from foretrade.markets.arrays import AnyArray, Float32s
+
+NOTHING: dict[str, Any] = {}  # the info of every account whose episode goes on
+
+
+class MarketVecEnv(VecEnv):
+    """``DummyVecEnv`` over Monitors of ``market.copy()``, bit for bit, in one compiled call a step.
+
+    Args:
+        market: Copied ``num_envs`` times.
+        reward_scale: Rewards are multiplied by it.
+    """
+
+    def __init__(self, market: MarketEnv, num_envs: int, *, reward_scale: float = 1.0) -> None:
+        self.batch = MarketVectorEnv(num_envs, market=market, autoreset_mode=AutoresetMode.SAME_STEP)
+        super().__init__(num_envs, market.observation_space, market.action_space)
+        self.reward_scale = reward_scale
+        self._returns = np.zeros(num_envs)
+        self._lengths = np.zeros(num_envs, dtype=np.int64)
+        self._actions: AnyArray = np.zeros(0)
+
+    def reset(self) -> Float32s:
+        """Begin new episodes, with the seeds of :meth:`seed` if it was called."""
+        observation, _ = self.batch.reset(seed=list(self._seeds))
+        self._reset_seeds()
+        self._reset_options()
+        self._returns[:] = 0.0
+        self._lengths[:] = 0
+        return observation
+
+    def step_async(self, actions: AnyArray) -> None:
+        self._actions = actions
+
+    def step_wait(self) -> tuple[Float32s, Float32s, AnyArray, list[dict[str, Any]]]:
+        """Observations, rewards, ends, and infos; an ended episode tells its return and length."""
+        observation, rewards, terminated, truncated, details = self.batch.step(self._actions)
+        scaled = rewards * self.reward_scale
+        self._returns += scaled
+        self._lengths += 1
+        done = terminated | truncated
+        infos = [NOTHING] * self.num_envs
+        for i in np.flatnonzero(done).tolist():
+            infos[i] = {
+                "terminal_observation": details["final_obs"][i],
+                "TimeLimit.truncated": bool(truncated[i]),
+                "episode": {"r": float(self._returns[i]), "l": int(self._lengths[i]), "t": 0.0},
+            }
+            self._returns[i], self._lengths[i] = 0.0, 0
+        return observation, scaled.astype(np.float32), done, infos
+
+    def close(self) -> None:
+        """Nothing is held open."""
+
+    def get_attr(self, attr_name: str, indices: Any = None) -> list[Any]:
+        return [getattr(self.batch.env, attr_name)] * len(list(self._get_indices(indices)))
+
+    def set_attr(self, attr_name: str, value: Any, indices: Any = None) -> None:
+        """Refused: the accounts share one market.
+
+        Raises:
+            NotImplementedError: Always.
+        """
+        raise NotImplementedError("the accounts share one market; make another with other settings")
+
+    def env_method(self, method_name: str, *args: Any, indices: Any = None, **kwargs: Any) -> list[Any]:
+        method = getattr(self.batch.env, method_name)
+        return [method(*args, **kwargs) for _ in self._get_indices(indices)]
+
+    def env_is_wrapped(self, wrapper_class: Any, indices: Any = None) -> list[bool]:
+        return [False] * len(list(self._get_indices(indices)))
