@@ -6,13 +6,13 @@ import math
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 
 from foretrade.envs.observation import ACCOUNT, HOLDING_BARS
 from foretrade.envs.rewards import reward
 from foretrade.markets import ledger
 from foretrade.markets.arrays import Bools, Float32s, Floats, Ints
-from foretrade.markets.ledger import Terms
+from foretrade.markets.compiled import compiled, inlined
+from foretrade.markets.ledger import Book, Prices, Terms
 
 ROW, LAST_ROW, BARS_HELD = range(3)
 
@@ -23,43 +23,32 @@ class Market(NamedTuple):
     Args:
         rows: Normalised columns of the table, ``[bars, columns]``.
         low, high: Bounds of the whole observation, ``[columns + account entries]``.
-        close: Close of each bar; fill: price at which the step to it trades; ``[bars]``.
-        years: Calendar time since the close before, ``[bars]``.
-        fills_first: Whether that price is the close before (an idealisation).
+        prices: What orders fill at and positions are worth.
+        terms: Costs and limits.
         reward: Number of the reward.
         initial_equity: In quote currency.
-        terms: Costs and limits.
     """
 
     rows: Float32s
     low: Float32s
     high: Float32s
-    close: Floats
-    fill: Floats
-    years: Floats
-    fills_first: bool
+    prices: Prices
+    terms: Terms
     reward: int
     initial_equity: float
-    terms: Terms
 
 
 class Accounts(NamedTuple):
     """State of ``n`` accounts, a row each, and what their last step gave.
 
     Args:
-        account: ``[n, len(ledger.ACCOUNT)]``; units, entry: ``[n, 1]``.
-        flows: ``[n, len(ledger.FLOWS)]``.
+        book: Money and positions.
         clock: Row, last row of the episode, bars since the last trade, ``[n, 3]``.
-        targets: Target weights of the next step, ``[n, 1]``.
         rewards: ``[n]``; terminated, truncated: ``[n]``.
     """
 
-    account: Floats
-    units: Floats
-    entry: Floats
-    flows: Floats
+    book: Book
     clock: Ints
-    targets: Floats
     rewards: Floats
     terminated: Bools
     truncated: Bools
@@ -68,93 +57,78 @@ class Accounts(NamedTuple):
 def new_accounts(n: int) -> Accounts:
     """``n`` accounts that have not begun."""
     return Accounts(
-        np.zeros((n, len(ledger.ACCOUNT))),
-        np.zeros((n, 1)),
-        np.zeros((n, 1)),
-        np.zeros((n, len(ledger.FLOWS))),
+        ledger.new_book(n, 1),
         np.zeros((n, 3), dtype=np.int64),
-        np.zeros((n, 1)),
         np.zeros(n),
         np.zeros(n, dtype=np.bool_),
         np.zeros(n, dtype=np.bool_),
     )
 
 
-@njit(cache=True, error_model="numpy")
-def begin(market: Market, accounts: Accounts, i: int, start: int, length: int, seen: Float32s) -> None:
-    """Put account ``i`` in cash at row ``start`` for ``length`` decisions, and observe into ``seen``."""
-    accounts.account[i, :] = market.initial_equity
-    accounts.units[i, 0] = 0.0
-    accounts.entry[i, 0] = 0.0
-    accounts.flows[i, :] = 0.0
-    accounts.clock[i, ROW] = start
-    accounts.clock[i, LAST_ROW] = start + length
-    accounts.clock[i, BARS_HELD] = 0
-    accounts.rewards[i] = 0.0
-    accounts.terminated[i] = False
-    accounts.truncated[i] = False
-    _observe(market, accounts, i, seen)
+@compiled
+def begin(market: Market, accounts: Accounts, n: int, start: int, length: int, seen: Float32s) -> None:
+    """Put account ``n`` in cash at row ``start`` for ``length`` decisions, and observe.
+
+    ``seen`` is ``[accounts, entries]``; the account writes its own row of it.
+    """
+    ledger.deposit(accounts.book, n, market.initial_equity)
+    accounts.clock[n, ROW] = start
+    accounts.clock[n, LAST_ROW] = start + length
+    accounts.clock[n, BARS_HELD] = 0
+    accounts.rewards[n] = 0.0
+    accounts.terminated[n] = False
+    accounts.truncated[n] = False
+    _observe(market, accounts, n, seen)
 
 
-@njit(cache=True, error_model="numpy")
-def advance(market: Market, accounts: Accounts, i: int, seen: Float32s) -> None:
-    """One step of account ``i`` to its target weight, and observe into ``seen``."""
-    row = accounts.clock[i, ROW] + 1
-    before = accounts.account[i, ledger.EQUITY]
-    status = ledger.step(
-        accounts.account[i],
-        accounts.units[i],
-        accounts.entry[i],
-        accounts.flows[i],
-        accounts.targets[i],
-        market.close[row - 1 : row],
-        market.fill[row : row + 1],
-        market.close[row : row + 1],
-        market.years[row],
-        market.terms,
-        market.fills_first,
-    )
-    accounts.clock[i, ROW] = row
-    traded = accounts.flows[i, ledger.TRADED] > 0.0
-    accounts.clock[i, BARS_HELD] = 0 if traded else accounts.clock[i, BARS_HELD] + 1
-    accounts.rewards[i] = reward(market.reward, before, accounts.account[i, ledger.EQUITY])
-    accounts.terminated[i] = status == ledger.RUINED
-    accounts.truncated[i] = status == ledger.ALIVE and row == accounts.clock[i, LAST_ROW]
-    _observe(market, accounts, i, seen)
+@compiled
+def advance(market: Market, accounts: Accounts, playing: Bools, seen: Float32s) -> int:
+    """One step of every account that is ``playing`` to its targets; how many episodes ended.
 
-
-@njit(cache=True, error_model="numpy")
-def advance_many(market: Market, accounts: Accounts, playing: Bools, seen: Float32s) -> int:
-    """One step of every account that is ``playing``; the number of episodes that ended.
-
-    ``seen`` is ``[n, entries]``; rows of accounts that do not play keep their values.
+    ``seen`` is ``[accounts, entries]``; rows of accounts that do not play keep their values.
     """
     ended = 0
-    for i in range(playing.size):
-        if playing[i]:
-            advance(market, accounts, i, seen[i])
-            ended += accounts.terminated[i] or accounts.truncated[i]
+    for n in range(playing.size):
+        if playing[n]:
+            _advance(market, accounts, n)
+            _observe(market, accounts, n, seen)
+            ended += accounts.terminated[n] or accounts.truncated[n]
     return ended
 
 
-@njit(cache=True, error_model="numpy")
-def _observe(market: Market, accounts: Accounts, i: int, seen: Float32s) -> None:
-    row, columns = accounts.clock[i, ROW], market.rows.shape[1]
-    seen[:columns] = market.rows[row]
-    equity, units = accounts.account[i, ledger.EQUITY], accounts.units[i, 0]
+@inlined
+def _advance(market: Market, accounts: Accounts, n: int) -> None:
+    book, row = accounts.book, accounts.clock[n, ROW] + 1
+    before = book.account[n, ledger.EQUITY]
+    status = ledger.step(book, n, market.prices, row, market.terms)
+    traded = book.flows[n, ledger.TRADED] > 0.0
+    accounts.clock[n, ROW] = row
+    accounts.clock[n, BARS_HELD] = 0 if traded else accounts.clock[n, BARS_HELD] + 1
+    accounts.rewards[n] = reward(market.reward, before, book.account[n, ledger.EQUITY])
+    accounts.terminated[n] = status == ledger.RUINED
+    accounts.truncated[n] = status == ledger.ALIVE and row == accounts.clock[n, LAST_ROW]
+
+
+@inlined
+def _observe(market: Market, accounts: Accounts, n: int, seen: Float32s) -> None:
+    book, row = accounts.book, np.uintp(accounts.clock[n, ROW])
+    who, columns = np.uintp(n), np.uintp(market.rows.shape[1])
+    for column in range(columns):  # unsigned: without wrap-around checks the copy is vectorised
+        seen[who, column] = market.rows[row, column]
+    equity, units = book.account[n, ledger.EQUITY], book.units[n, 0]
     weight, unrealised, held, drawdown, cash = 0.0, 0.0, 0.0, -1.0, 0.0
     if equity > 0.0:  # else ruined: nothing is held, and nothing more can be decided
-        close = market.close[row]
+        close = market.prices.mark[row, 0]
         weight = units * close / equity
         if units != 0.0:
-            unrealised = math.copysign(1.0, units) * math.log(close / accounts.entry[i, 0])
-        held = min(accounts.clock[i, BARS_HELD] / HOLDING_BARS, 1.0)
-        drawdown = equity / accounts.account[i, ledger.PEAK] - 1.0
-        cash = accounts.account[i, ledger.CASH] / equity
+            unrealised = math.copysign(1.0, units) * math.log(close / book.entry[n, 0])
+        held = min(accounts.clock[n, BARS_HELD] / HOLDING_BARS, 1.0)
+        drawdown = equity / book.account[n, ledger.PEAK] - 1.0
+        cash = book.account[n, ledger.CASH] / equity
     state = (weight, unrealised, held, drawdown, cash)
     for k in range(len(state)):
-        entry = columns + k
-        seen[entry] = min(max(state[k], market.low[entry]), market.high[entry])
+        entry = columns + np.uintp(k)
+        seen[who, entry] = min(max(state[k], market.low[entry]), market.high[entry])
 
 
 assert len(ACCOUNT) == 5, "_observe writes the five entries of the account, in their order"

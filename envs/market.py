@@ -29,6 +29,7 @@ Observation: TypeAlias = Float32s
 Action: TypeAlias = Any  # ndarray [1] for weights, int for positions
 
 DEFAULT_COSTS = Costs()
+PLAYING = np.ones(1, dtype=np.bool_)
 
 
 class MarketEnv(gymnasium.Env[Observation, Action]):
@@ -128,7 +129,7 @@ class MarketEnv(gymnasium.Env[Observation, Action]):
         observation = self._new_observation()
         kernel.begin(self.market, self._accounts, 0, start, length, observation)
         self._over = False
-        return observation, self._info()
+        return observation[0], self._info()
 
     def step(self, action: Action) -> tuple[Observation, float, bool, bool, dict[str, Any]]:
         """Trade to the action's target weight, and go on to the next close.
@@ -140,11 +141,11 @@ class MarketEnv(gymnasium.Env[Observation, Action]):
         if self._over:
             raise RuntimeError("the episode is over; call reset()")
         accounts, observation = self._accounts, self._new_observation()
-        accounts.targets[0, 0] = self.actions.decode(action)
-        kernel.advance(self.market, accounts, 0, observation)
+        accounts.book.targets[0, 0] = self.actions.decode(action)
+        kernel.advance(self.market, accounts, PLAYING, observation)
         terminated, truncated = bool(accounts.terminated[0]), bool(accounts.truncated[0])
         self._over = terminated or truncated
-        return observation, float(accounts.rewards[0]), terminated, truncated, self._info()
+        return observation[0], float(accounts.rewards[0]), terminated, truncated, self._info()
 
     def draw_episode(
         self, np_random: np.random.Generator, options: dict[str, Any] | None = None
@@ -186,20 +187,21 @@ class MarketEnv(gymnasium.Env[Observation, Action]):
         self.layout = Layout(market_entries(table, observe) + ACCOUNT)
         low, high = self.layout.low, self.layout.high
         self.observation_space = gymnasium.spaces.Box(low, high)
-        close = np.ascontiguousarray(bars.close[:, asset])
-        fill = np.ascontiguousarray(fill_prices(bars, self.fill)[:, asset])
+        close, fill = (x[:, [asset]] for x in (bars.close, fill_prices(bars, self.fill)))
         same_close = self.fill == "same_close"
         self.market = kernel.Market(
             rows=market_rows(table, observe, asset),
             low=low,
             high=high,
-            close=close,
-            fill=np.concatenate([fill[:1], fill[:-1]]) if same_close else fill,
-            years=np.diff(bars.stamps, prepend=bars.stamps[:1]) / 1e9 / ledger.SECONDS_PER_YEAR,
-            fills_first=same_close,
+            prices=ledger.Prices(
+                mark=close,
+                fill=np.concatenate([fill[:1], fill[:-1]]) if same_close else fill,
+                years=np.diff(bars.stamps, prepend=bars.stamps[:1]) / 1e9 / ledger.SECONDS_PER_YEAR,
+                fills_first=same_close,
+            ),
+            terms=self._terms,
             reward=self._reward,
             initial_equity=float(self.initial_equity),
-            terms=self._terms,
         )
 
     def _check_rows(self, observe: tuple[str, ...], complete: Any, asset: int) -> None:
@@ -236,19 +238,18 @@ class MarketEnv(gymnasium.Env[Observation, Action]):
             )
 
     def _new_observation(self) -> Observation:
-        return np.empty(self.market.low.size, dtype=np.float32)
+        return np.empty((1, self.market.low.size), dtype=np.float32)
 
     def _info(self) -> dict[str, Any]:
         """State at the close, and this step's flows in quote currency."""
-        accounts = self._accounts
-        info: dict[str, Any] = dict(zip(ledger.FLOWS, accounts.flows[0].tolist(), strict=True))
-        row = int(accounts.clock[0, kernel.ROW])
+        book, row = self._accounts.book, int(self._accounts.clock[0, kernel.ROW])
+        info: dict[str, Any] = dict(zip(ledger.FLOWS, book.flows[0].tolist(), strict=True))
         info["row"] = row
-        info["equity"] = float(accounts.account[0, ledger.EQUITY])
-        info["cash"] = float(accounts.account[0, ledger.CASH])
-        info["units"] = float(accounts.units[0, 0])
-        info["fill_price"] = float(self.market.fill[row])
-        info["close"] = float(self.market.close[row])
+        info["equity"] = float(book.account[0, ledger.EQUITY])
+        info["cash"] = float(book.account[0, ledger.CASH])
+        info["units"] = float(book.units[0, 0])
+        info["fill_price"] = float(self.market.prices.fill[row, 0])
+        info["close"] = float(self.market.prices.mark[row, 0])
         return info
 
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Literal, TypeAlias
 
-from numba import njit
+from foretrade.markets.compiled import inlined
 
 Reward: TypeAlias = Literal["log_growth", "simple_return"]
 
@@ -20,19 +20,19 @@ RUIN_LEVEL = 1e-6
 """Share of equity at which log growth counts a ruined account, whose true logarithm is −∞."""
 
 
-@njit(cache=True, error_model="numpy")
+@inlined
 def log_growth(before: float, after: float) -> float:
     """``log(after / before)``; rewards of an episode sum to the log of final over initial equity."""
     return math.log(max(after / before, RUIN_LEVEL))
 
 
-@njit(cache=True, error_model="numpy")
+@inlined
 def simple_return(before: float, after: float) -> float:
     """``after / before − 1``."""
     return after / before - 1.0
 
 
-@njit(cache=True, error_model="numpy")
+@inlined
 def reward(code: int, before: float, after: float) -> float:
     """The reward with a number of ``REWARDS``."""
     if code == SIMPLE_RETURN:

@@ -98,8 +98,8 @@ class MarketVectorEnv(gymnasium.vector.VectorEnv[Float32s, AnyArray, AnyArray]):
         if self.autoreset_mode is AutoresetMode.DISABLED and not playing.all():
             over = np.flatnonzero(self._ended)
             raise RuntimeError(f"the episodes of accounts {over.tolist()} are over; reset them")
-        self._accounts.targets[:, 0] = self.env.actions.decode_many(actions)
-        ended = kernel.advance_many(self.env.market, self._accounts, playing, self._seen)
+        self._accounts.book.targets[:, 0] = self.env.actions.decode_many(actions)
+        ended = kernel.advance(self.env.market, self._accounts, playing, self._seen)
         if not playing.all():  # NEXT_STEP: their episodes ended a step ago
             self._restart(np.flatnonzero(~playing), {})
         if not ended:
@@ -132,7 +132,7 @@ class MarketVectorEnv(gymnasium.vector.VectorEnv[Float32s, AnyArray, AnyArray]):
     def _restart(self, which: AnyArray, options: dict[str, Any]) -> None:
         for i in which.tolist():
             start, length = self.env.draw_episode(self._generator(i), options)
-            kernel.begin(self.env.market, self._accounts, i, start, length, self._seen[i])
+            kernel.begin(self.env.market, self._accounts, i, start, length, self._seen)
             self._ended[i] = False
 
     def _generator(self, i: int) -> np.random.Generator:
@@ -151,15 +151,15 @@ class MarketVectorEnv(gymnasium.vector.VectorEnv[Float32s, AnyArray, AnyArray]):
         return list(seed)
 
     def _infos(self) -> dict[str, Any]:
-        accounts, everyone = self._accounts, np.ones(self.num_envs, dtype=np.bool_)
-        row = accounts.clock[:, kernel.ROW]
-        values = dict(zip(ledger.FLOWS, accounts.flows.T.copy(), strict=True))
+        book, prices = self._accounts.book, self.env.market.prices
+        row, everyone = self._accounts.clock[:, kernel.ROW], np.ones(self.num_envs, dtype=np.bool_)
+        values = dict(zip(ledger.FLOWS, book.flows.T.copy(), strict=True))
         values |= {
             "row": row.copy(),
-            "equity": accounts.account[:, ledger.EQUITY].copy(),
-            "cash": accounts.account[:, ledger.CASH].copy(),
-            "units": accounts.units[:, 0].copy(),
-            "fill_price": self.env.market.fill[row],
-            "close": self.env.market.close[row],
+            "equity": book.account[:, ledger.EQUITY].copy(),
+            "cash": book.account[:, ledger.CASH].copy(),
+            "units": book.units[:, 0].copy(),
+            "fill_price": prices.fill[row, 0],
+            "close": prices.mark[row, 0],
         }
         return values | {f"_{key}": everyone for key in values}

@@ -1,7 +1,7 @@
 """The ledger: one accounting kernel for training, backtest and live.
 
-An account is ``cash`` and ``units`` per symbol. One step runs from the close at which a decision
-was taken to the next close, in this order:
+An account is ``cash`` and ``units`` per symbol, a row in the arrays of a :class:`Book`. One step runs
+from the close at which a decision was taken to the next close, in this order:
 
 1. *accrue*: borrow on shorts, financing on negative cash and interest on positive cash, for the
    calendar time of the step, on what was carried out of the decision's close;
@@ -20,9 +20,9 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 
 from foretrade.markets.arrays import Floats
+from foretrade.markets.compiled import inlined
 from foretrade.markets.costs import BPS, Costs
 
 SECONDS_PER_YEAR = 365 * 24 * 3600.0
@@ -81,126 +81,175 @@ def terms(costs: Costs, *, max_leverage: float = 1.0, no_trade_band: float = 0.0
     )
 
 
-@njit(cache=True, error_model="numpy")
-def step(
-    account: Floats,
-    units: Floats,
-    entry: Floats,
-    flows: Floats,
-    targets: Floats,
-    last_close: Floats,
-    fill: Floats,
-    close: Floats,
-    years: float,
-    terms: Terms,
-    fills_first: bool = False,
-) -> int:
-    """Advance one account by one bar, in place; ``ALIVE`` or ``RUINED``.
+class Book(NamedTuple):
+    """The books of ``n`` accounts; the kernel writes to them.
 
     Args:
-        account: ``[len(ACCOUNT)]``; ``peak`` is the highest equity at a mark.
-        units, entry: Held, and their average price paid, ``[symbols]``.
-        flows: ``[len(FLOWS)]``, overwritten with this step's amounts in quote currency;
-            ``requested`` and ``achieved`` are gross weights at the fill, signed for one symbol.
-        targets: Target weights, ``[symbols]``.
-        last_close, fill, close: Prices, ``[symbols]``; a symbol whose fill price is NaN is not
-            traded, and must carry its last price as ``close``.
-        years: Calendar time from the last close to this one.
-        fills_first: The fill happens at the last close itself (an idealisation): what accrues
+        account: ``[n, len(ACCOUNT)]``; ``peak`` is the highest equity at a mark.
+        units, entry: Held, and their average price paid, ``[n, symbols]``.
+        flows: Amounts of the last step in quote currency, ``[n, len(FLOWS)]``; ``requested`` and
+            ``achieved`` are gross weights at the fill, signed if there is one symbol.
+        targets: Target weights of the next step, ``[n, symbols]``.
+    """
+
+    account: Floats
+    units: Floats
+    entry: Floats
+    flows: Floats
+    targets: Floats
+
+
+class Prices(NamedTuple):
+    """The prices that all accounts share.
+
+    Args:
+        mark: Close of each bar, or the last one of a symbol without a bar, ``[bars, symbols]``.
+        fill: Price at which the step to a bar trades; NaN where a symbol cannot be traded.
+        years: Calendar time since the close before, ``[bars]``.
+        fills_first: The fill happens at the close before itself (an idealisation): what accrues
             over the step is then charged on what the fill has left.
     """
-    flows[:] = 0.0
-    if not fills_first:
-        _accrue(account, units, flows, last_close, years, terms)
-    equity = account[CASH]
-    for i in range(units.size):
-        price = fill[i] if np.isfinite(fill[i]) else last_close[i]
-        equity += units[i] * price
-        flows[PRICE_PNL] += units[i] * (price - last_close[i])
+
+    mark: Floats
+    fill: Floats
+    years: Floats
+    fills_first: bool
+
+
+def new_book(accounts: int, symbols: int) -> Book:
+    """Books without money."""
+    return Book(
+        np.zeros((accounts, len(ACCOUNT))),
+        np.zeros((accounts, symbols)),
+        np.zeros((accounts, symbols)),
+        np.zeros((accounts, len(FLOWS))),
+        np.zeros((accounts, symbols)),
+    )
+
+
+@inlined
+def deposit(book: Book, n: int, cash: float) -> None:
+    """Empty account ``n`` and put ``cash`` into it."""
+    for k in range(book.account.shape[1]):
+        book.account[n, k] = cash
+    for i in range(book.units.shape[1]):
+        book.units[n, i] = 0.0
+        book.entry[n, i] = 0.0
+    for k in range(book.flows.shape[1]):
+        book.flows[n, k] = 0.0
+
+
+@inlined
+def step(book: Book, n: int, prices: Prices, row: int, terms: Terms) -> int:
+    """Take account ``n`` from the close of bar ``row - 1`` to that of bar ``row``.
+
+    Returns:
+        ``ALIVE`` or ``RUINED``.
+    """
+    for k in range(book.flows.shape[1]):
+        book.flows[n, k] = 0.0
+    if not prices.fills_first:
+        _accrue(book, n, prices, row, terms)
+    equity = _go_to_fill(book, n, prices, row)
     if equity <= 0.0:
-        _liquidate(account, units, entry, flows, fill, last_close, terms)
+        _liquidate(book, n, prices, row, True, terms)
         return RUINED
-    _rebalance(account, units, entry, flows, targets, fill, last_close, equity, terms)
-    if fills_first:
-        _accrue(account, units, flows, last_close, years, terms)
-    equity = account[CASH]
-    for i in range(units.size):
-        price = fill[i] if np.isfinite(fill[i]) else last_close[i]
-        equity += units[i] * close[i]
-        flows[PRICE_PNL] += units[i] * (close[i] - price)
-    account[EQUITY] = equity
-    account[PEAK] = max(account[PEAK], equity)
+    _rebalance(book, n, prices, row, equity, terms)
+    if prices.fills_first:
+        _accrue(book, n, prices, row, terms)
+    equity = _go_to_mark(book, n, prices, row)
+    book.account[n, EQUITY] = equity
+    book.account[n, PEAK] = max(book.account[n, PEAK], equity)
     if equity <= 0.0:
-        _liquidate(account, units, entry, flows, close, close, terms)
+        _liquidate(book, n, prices, row, False, terms)
         return RUINED
     return ALIVE
 
 
-@njit(cache=True, error_model="numpy")
-def _accrue(
-    account: Floats, units: Floats, flows: Floats, last_close: Floats, years: float, terms: Terms
-) -> None:
+@inlined
+def _accrue(book: Book, n: int, prices: Prices, row: int, terms: Terms) -> None:
     short_value = 0.0
-    for i in range(units.size):
-        short_value += max(-units[i] * last_close[i], 0.0)
-    flows[BORROW] = short_value * terms.borrow * years
-    flows[FINANCING] = max(-account[CASH], 0.0) * terms.financing * years
-    flows[INTEREST] = max(account[CASH], 0.0) * terms.interest * years
-    account[CASH] += flows[INTEREST] - flows[BORROW] - flows[FINANCING]
+    for i in range(book.units.shape[1]):
+        short_value += max(-book.units[n, i] * prices.mark[row - 1, i], 0.0)
+    cash, years = book.account[n, CASH], prices.years[row]
+    borrow = short_value * terms.borrow * years
+    financing = max(-cash, 0.0) * terms.financing * years
+    interest = max(cash, 0.0) * terms.interest * years
+    book.flows[n, BORROW] = borrow
+    book.flows[n, FINANCING] = financing
+    book.flows[n, INTEREST] = interest
+    book.account[n, CASH] = cash + (interest - borrow - financing)
 
 
-@njit(cache=True, error_model="numpy")
-def _rebalance(
-    account: Floats,
-    units: Floats,
-    entry: Floats,
-    flows: Floats,
-    targets: Floats,
-    fill: Floats,
-    last_close: Floats,
-    equity: float,
-    terms: Terms,
-) -> None:
-    gross = 0.0
-    for i in range(units.size):
-        gross += abs(targets[i])
-    shrink = min(1.0, terms.max_leverage / gross) if gross > 0.0 else 1.0
-    band = terms.no_trade_band if _gross(units, fill, last_close) <= terms.max_leverage * equity else 0.0
-    after = _equity_after_costs(units, targets, fill, equity, shrink, band, terms)
-    for i in range(units.size):
-        flows[REQUESTED] += targets[i] if units.size == 1 else abs(targets[i])
-        target = targets[i] * shrink
-        if _is_traded(units[i] * fill[i], target, equity, band):
-            _trade(account, units, entry, flows, i, target * after / fill[i] - units[i], fill[i], terms)
-    flows[FILL_EQUITY] = account[CASH]
-    held = 0.0
-    for i in range(units.size):
-        price = fill[i] if np.isfinite(fill[i]) else last_close[i]
-        flows[FILL_EQUITY] += units[i] * price
-        held += units[i] * price if units.size == 1 else abs(units[i] * price)
-    flows[ACHIEVED] = held / flows[FILL_EQUITY]
+@inlined
+def _fill_price(prices: Prices, row: int, i: int) -> float:
+    """Price of a symbol at the fill: the last mark, if it cannot be traded."""
+    price: float = prices.fill[row, i]
+    last: float = prices.mark[row - 1, i]
+    return price if np.isfinite(price) else last
 
 
-@njit(cache=True, error_model="numpy")
-def _gross(units: Floats, fill: Floats, last_close: Floats) -> float:
-    """Absolute value of all positions at the fill."""
-    gross = 0.0
-    for i in range(units.size):
-        gross += abs(units[i] * (fill[i] if np.isfinite(fill[i]) else last_close[i]))
-    return gross
+@inlined
+def _go_to_fill(book: Book, n: int, prices: Prices, row: int) -> float:
+    """Equity at the fill prices, before anything is traded."""
+    equity: float = book.account[n, CASH]
+    gained = 0.0
+    for i in range(book.units.shape[1]):
+        price = _fill_price(prices, row, i)
+        equity += book.units[n, i] * price
+        gained += book.units[n, i] * (price - prices.mark[row - 1, i])
+    book.flows[n, PRICE_PNL] = gained
+    return equity
 
 
-@njit(cache=True, error_model="numpy")
+@inlined
+def _go_to_mark(book: Book, n: int, prices: Prices, row: int) -> float:
+    """Equity at the new close."""
+    equity: float = book.account[n, CASH]
+    gained = 0.0
+    for i in range(book.units.shape[1]):
+        equity += book.units[n, i] * prices.mark[row, i]
+        gained += book.units[n, i] * (prices.mark[row, i] - _fill_price(prices, row, i))
+    book.flows[n, PRICE_PNL] += gained
+    return equity
+
+
+@inlined
+def _rebalance(book: Book, n: int, prices: Prices, row: int, equity: float, terms: Terms) -> None:
+    symbols = book.units.shape[1]
+    asked, held = 0.0, 0.0
+    for i in range(symbols):
+        asked += abs(book.targets[n, i])
+        held += abs(book.units[n, i] * _fill_price(prices, row, i))
+    shrink = min(1.0, terms.max_leverage / asked) if asked > 0.0 else 1.0
+    band = terms.no_trade_band if held <= terms.max_leverage * equity else 0.0
+    after = _equity_after_costs(book, n, prices, row, equity, shrink, band, terms)
+    for i in range(symbols):
+        price, target = prices.fill[row, i], book.targets[n, i] * shrink
+        if _is_traded(book.units[n, i] * price, target, equity, band):
+            _trade(book, n, i, target * after / price - book.units[n, i], price, terms)
+    equity, held = book.account[n, CASH], 0.0
+    for i in range(symbols):
+        value = book.units[n, i] * _fill_price(prices, row, i)
+        equity += value
+        held += value if symbols == 1 else abs(value)
+    book.flows[n, REQUESTED] = book.targets[n, 0] if symbols == 1 else asked
+    book.flows[n, ACHIEVED] = held / equity
+    book.flows[n, FILL_EQUITY] = equity
+
+
+@inlined
 def _is_traded(value: float, target: float, equity: float, band: float) -> bool:
     """Whether there is a price (``value`` is finite) and the target leaves the band."""
     return np.isfinite(value) and abs(target - value / equity) > max(band, ROUNDING)
 
 
-@njit(cache=True, error_model="numpy")
+@inlined
 def _equity_after_costs(
-    units: Floats,
-    targets: Floats,
-    fill: Floats,
+    book: Book,
+    n: int,
+    prices: Prices,
+    row: int,
     equity: float,
     shrink: float,
     band: float,
@@ -214,10 +263,10 @@ def _equity_after_costs(
     """
     rate = terms.fee + terms.half_spread
     after = equity
-    for _ in range(units.size + 2):
+    for _ in range(book.units.shape[1] + 2):
         offset, slope = 0.0, 1.0
-        for i in range(units.size):
-            value, target = units[i] * fill[i], targets[i] * shrink
+        for i in range(book.units.shape[1]):
+            value, target = book.units[n, i] * prices.fill[row, i], book.targets[n, i] * shrink
             if _is_traded(value, target, equity, band):
                 side = 1.0 if target * after >= value else -1.0
                 offset += side * value
@@ -229,44 +278,28 @@ def _equity_after_costs(
     return after
 
 
-@njit(cache=True, error_model="numpy")
-def _trade(
-    account: Floats,
-    units: Floats,
-    entry: Floats,
-    flows: Floats,
-    i: int,
-    order: float,
-    price: float,
-    terms: Terms,
-) -> None:
-    notional = abs(order * price)
-    flows[TRADED] += notional
-    flows[FEE] += notional * terms.fee
-    flows[SPREAD] += notional * terms.half_spread
-    account[CASH] -= order * price + notional * (terms.fee + terms.half_spread)
-    after = units[i] + order
-    if units[i] * after <= 0.0:  # opened, closed or turned
-        entry[i] = price if after != 0.0 else 0.0
-    elif abs(after) > abs(units[i]):
-        entry[i] = (entry[i] * units[i] + price * order) / after
-    units[i] = after
+@inlined
+def _trade(book: Book, n: int, i: int, order: float, price: float, terms: Terms) -> None:
+    notional, before = abs(order * price), book.units[n, i]
+    fee, spread = notional * terms.fee, notional * terms.half_spread
+    book.flows[n, TRADED] += notional
+    book.flows[n, FEE] += fee
+    book.flows[n, SPREAD] += spread
+    book.account[n, CASH] -= order * price + (fee + spread)
+    after = before + order
+    if before * after <= 0.0:  # opened, closed or turned
+        book.entry[n, i] = price if after != 0.0 else 0.0
+    elif abs(after) > abs(before):
+        book.entry[n, i] = (book.entry[n, i] * before + price * order) / after
+    book.units[n, i] = after
 
 
-@njit(cache=True, error_model="numpy")
-def _liquidate(
-    account: Floats,
-    units: Floats,
-    entry: Floats,
-    flows: Floats,
-    price: Floats,
-    otherwise: Floats,
-    terms: Terms,
-) -> None:
-    for i in range(units.size):
-        at = price[i] if np.isfinite(price[i]) else otherwise[i]
-        if units[i] != 0.0:
-            _trade(account, units, entry, flows, i, -units[i], at, terms)
-    account[EQUITY] = account[CASH]
-    flows[FILL_EQUITY] = account[CASH]
-    flows[ACHIEVED] = 0.0
+@inlined
+def _liquidate(book: Book, n: int, prices: Prices, row: int, at_fill: bool, terms: Terms) -> None:
+    for i in range(book.units.shape[1]):
+        price = _fill_price(prices, row, i) if at_fill else prices.mark[row, i]
+        if book.units[n, i] != 0.0:
+            _trade(book, n, i, -book.units[n, i], price, terms)
+    book.account[n, EQUITY] = book.account[n, CASH]
+    book.flows[n, FILL_EQUITY] = book.account[n, CASH]
+    book.flows[n, ACHIEVED] = 0.0

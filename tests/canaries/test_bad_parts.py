@@ -103,7 +103,7 @@ class FreeTrading(MarketEnv):
 
     def step(self, action):
         result = super().step(action)
-        self._accounts.account[0] += result[-1]["fee"]
+        self._accounts.book.account[0] += result[-1]["fee"]
         result[-1]["equity"] += result[-1]["fee"]
         return result
 
@@ -129,7 +129,7 @@ class ChargesForNothing(MarketEnv):
 
     def step(self, action):
         result = super().step(action)
-        self._accounts.account[0] -= 1.0
+        self._accounts.book.account[0] -= 1.0
         result[-1]["equity"] -= 1.0
         result[-1]["fee"] += 1.0
         return result

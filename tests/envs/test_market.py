@@ -220,4 +220,4 @@ def test_copies_share_the_market_but_not_the_account(walk):
     env.reset(seed=0)
     twin.reset(seed=0)
     env.step(np.array([1.0], np.float32))
-    assert twin._accounts.units[0, 0] == 0
+    assert twin._accounts.book.units[0, 0] == 0

@@ -111,7 +111,7 @@ def test_accounts_share_the_market_and_little_else():
     batch = MarketVectorEnv(10_000, market=market)
     assert batch.env.market.rows is market.market.rows
     batch.reset(seed=None)
-    held = sum(array.nbytes for array in batch._accounts) + batch._seen.nbytes
+    held = sum(a.nbytes for a in (*batch._accounts.book, *batch._accounts[1:])) + batch._seen.nbytes
     assert held / 10_000 <= batch._seen[0].nbytes + 512
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 import pytest
@@ -24,23 +24,28 @@ class Account:
 
     symbols: int = 1
     cash: float = 1e6
-    account: np.ndarray = field(init=False)
 
     def __post_init__(self) -> None:
-        self.account = np.full(len(ledger.ACCOUNT), self.cash)
-        self.units, self.entry = np.zeros(self.symbols), np.zeros(self.symbols)
-        self.flows = np.zeros(len(ledger.FLOWS))
+        self.book = ledger.new_book(1, self.symbols)
+        ledger.deposit(self.book, 0, self.cash)
+        self.account, self.units = self.book.account[0], self.book.units[0]
 
     @property
     def equity(self) -> float:
         return float(self.account[ledger.EQUITY])
 
-    def step(self, weights, last, fill, close, terms, years=1 / 365) -> int:
-        arrays = [np.atleast_1d(np.asarray(x, dtype=float)) for x in (weights, last, fill, close)]
-        return ledger.step(self.account, self.units, self.entry, self.flows, *arrays, years, terms)
+    def step(self, weights, last, fill, close, terms, years=1 / 365, fills_first=False) -> int:
+        weights, last, fill, close = (
+            np.atleast_1d(np.asarray(x, dtype=float)) for x in (weights, last, fill, close)
+        )
+        self.book.targets[0] = weights
+        prices = ledger.Prices(
+            np.stack([last, close]), np.stack([last, fill]), np.array([0.0, years]), fills_first
+        )
+        return ledger.step(self.book, 0, prices, 1, terms)
 
     def flow(self, index: int) -> float:
-        return float(self.flows[index])
+        return float(self.book.flows[0, index])
 
 
 @st.composite
@@ -216,11 +221,8 @@ def test_ruin_at_the_fill_trades_nothing_but_the_liquidation():
 def test_a_fill_at_the_decisions_own_close_accrues_on_what_it_bought():
     terms = ledger.terms(Costs(0, 0, borrow_bps_per_year=3650.0, financing_bps_per_year=0))
     account = Account()
-    flat = np.array([100.0])
     for weight, borrow in ((-1.0, 1000.0), (0.0, 0.0)):
-        arrays = (np.array([weight]), flat, flat, flat)
-        state = (account.account, account.units, account.entry, account.flows)
-        ledger.step(*state, *arrays, 1 / 365, terms, True)
+        account.step(weight, 100.0, 100.0, 100.0, terms, fills_first=True)
         assert_allclose(account.flow(ledger.BORROW), borrow, rtol=1e-12)
 
 
