@@ -11,6 +11,7 @@ from typing import Any, Literal, TypeAlias, get_args
 import gymnasium
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from foretrade.envs import kernel
 from foretrade.envs.actions import PositionActions, WeightActions
@@ -57,6 +58,7 @@ class MarketEnv(gymnasium.Env[Observation, Action]):
         random_start: Whether ``reset`` draws the first bar (from ``np_random``).
         episode_bars: Decisions in an episode; 0 plays to the end of the block.
         initial_equity: In quote currency.
+        render_mode: ``"rgb_array"`` keeps the episode and lets ``render`` draw it.
 
     ``reset`` takes ``options={"start": row, "episode_bars": n}``, which override both.
 
@@ -65,7 +67,10 @@ class MarketEnv(gymnasium.Env[Observation, Action]):
             forecast whose model was fitted on something after the decision it is shown for.
     """
 
-    metadata: dict[str, Any] = {"render_modes": []}  # noqa: RUF012  Gymnasium's declaration
+    metadata: dict[str, Any] = {  # noqa: RUF012  Gymnasium's declaration
+        "render_modes": ["rgb_array"],
+        "render_fps": 10,
+    }
 
     def __init__(
         self,
@@ -86,11 +91,13 @@ class MarketEnv(gymnasium.Env[Observation, Action]):
         random_start: bool = False,
         episode_bars: int = 0,
         initial_equity: float = 1_000_000.0,
-        render_mode: None = None,
+        render_mode: Literal["rgb_array"] | None = None,
     ) -> None:
         _check_choice("fill", fill, get_args(Fill))
         _check_choice("actions", actions, ("weight", "position"))
         _check_choice("reward", reward, tuple(REWARDS))
+        if render_mode is not None:
+            _check_choice("render_mode", render_mode, tuple(self.metadata["render_modes"]))
         self.bars = load(bars) if isinstance(bars, str) else bars
         self.table = compute_features(self.bars) if table is None else table
         self.symbol = symbol or self.bars.symbols[0]
@@ -129,6 +136,7 @@ class MarketEnv(gymnasium.Env[Observation, Action]):
         observation = self._new_observation()
         kernel.begin(self.market, self._accounts, 0, start, length, observation)
         self._over = False
+        self._history.clear()
         return observation[0], self._info()
 
     def step(self, action: Action) -> tuple[Observation, float, bool, bool, dict[str, Any]]:
@@ -146,6 +154,14 @@ class MarketEnv(gymnasium.Env[Observation, Action]):
         terminated, truncated = bool(accounts.terminated[0]), bool(accounts.truncated[0])
         self._over = terminated or truncated
         return observation[0], float(accounts.rewards[0]), terminated, truncated, self._info()
+
+    def render(self) -> NDArray[np.uint8] | None:
+        """Price with trades, weight and equity of the episode so far, ``[height, width, 3]``."""
+        if self.render_mode is None or not self._history:
+            return None
+        from foretrade.envs.render import draw_episode
+
+        return draw_episode(self._history, f"{self.bars.source}: {self.symbol}")
 
     def draw_episode(
         self, np_random: np.random.Generator, options: dict[str, Any] | None = None
@@ -229,6 +245,7 @@ class MarketEnv(gymnasium.Env[Observation, Action]):
     def _prepare_account(self) -> None:
         self._accounts = kernel.new_accounts(1)
         self._over = True
+        self._history: list[dict[str, Any]] = []
         if not (math.isfinite(self.initial_equity) and self.initial_equity > 0):
             raise ValueError(f"initial_equity must be positive, got {self.initial_equity}")
         if not 0 <= self.episode_bars < len(self.rows):
@@ -250,6 +267,8 @@ class MarketEnv(gymnasium.Env[Observation, Action]):
         info["units"] = float(book.units[0, 0])
         info["fill_price"] = float(self.market.prices.fill[row, 0])
         info["close"] = float(self.market.prices.mark[row, 0])
+        if self.render_mode is not None:
+            self._history.append(info | {"date": self.bars.dates[row]})
         return info
 
 

@@ -81,7 +81,8 @@ class Job:
             raise ConfigError(f"the market of these settings cannot be made: {error}") from error
         message = stale_open_message(self.bars, self.symbol)
         if message and market.fill == "next_open":
-            self.console.print(f"warning: {message}", style="yellow", markup=False, highlight=False)
+            warning = f"warning: {message}"
+            self.console.print(warning, style="yellow", markup=False, highlight=False, soft_wrap=True)
 
     def own_code(self) -> str:
         """Hash of the bars and of the forecasters that do not ship with Foretrade."""

@@ -28,6 +28,7 @@ MARKET = MarketEnv(WALK)
 DEAR = Costs(20, 10, 500, 500, 100)
 MARKETS = [
     MARKET,
+    MarketEnv(WALK, render_mode="rgb_array"),
     MarketEnv(WALK, actions="position", random_start=True, episode_bars=60),
     MarketEnv(WALK, fill="next_open", costs=DEAR, reward="simple_return"),
     MarketEnv(WALK, weight_bounds=(-3.0, 3.0), max_leverage=3.0, no_trade_band=0.1, costs=DEAR),

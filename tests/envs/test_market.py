@@ -213,6 +213,23 @@ def test_environments_travel_between_processes(walk):
         assert one[1:] == two[1:]
 
 
+def test_an_episode_can_be_watched(walk):
+    env = gymnasium.make("foretrade/Market-v0", bars=walk, render_mode="rgb_array", episode_bars=40)
+    check_env(gymnasium.make("foretrade/Market-v0", render_mode="rgb_array").unwrapped)
+    frames = gymnasium.wrappers.RenderCollection(env)
+    frames.reset(seed=0)
+    for step in range(40):
+        frames.step(np.array([np.sign(step % 14 - 7)], np.float32))
+    pictures = frames.render()
+    assert len(pictures) == 41
+    assert {picture.shape for picture in pictures} == {(400, 640, 3)}
+    assert pictures[0].dtype == np.uint8
+    assert not np.array_equal(pictures[0], pictures[-1])
+    assert MarketEnv(walk).render() is None
+    with pytest.raises(ValueError, match="render_mode = 'human' must be one of"):
+        MarketEnv(walk, render_mode="human")
+
+
 def test_copies_share_the_market_but_not_the_account(walk):
     env = MarketEnv(walk)
     twin = env.copy()
