@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/installed
 
-.PHONY: install demo test lint types layers unit check-learning format lock clean
+.PHONY: install demo test lint types layers unit check-learning bench format lock clean
 
 install: $(INSTALLED)
 
@@ -33,6 +33,9 @@ unit: install
 
 check-learning: install  ## trains to convergence; minutes, not seconds
 	$(BIN)/pytest -m learning
+
+bench: install  ## speed, after a check of equal results; read the ratios
+	$(BIN)/python tests/benchmarks/environments.py
 
 format: install
 	$(BIN)/ruff check --fix .
