@@ -111,8 +111,8 @@ class MarketVectorEnv(gymnasium.vector.VectorEnv[Float32s, AnyArray, AnyArray]):
 
     def _same_step_outcome(self) -> tuple[Float32s, Floats, Bools, Bools, dict[str, Any]]:
         over = self._ended.copy()
-        last_seen, last_infos = self._seen.copy(), self._infos()
-        _, rewards, terminated, truncated = self._outcome()
+        last_infos = self._infos()
+        last_seen, rewards, terminated, truncated = self._outcome()
         self._restart(np.flatnonzero(over), {})
         infos = self._infos() | {"final_obs": np.full(self.num_envs, None, dtype=object)}
         for i in np.flatnonzero(over):

@@ -21,7 +21,7 @@ from foretrade.markets.bars import Bars, DataError
 from foretrade.markets.labels import LabelConfig, forward_returns
 from foretrade.markets.splits import Fold, WalkForward
 from foretrade.markets.table import NEVER, Column, Table
-from foretrade.storage import atomic_path, code_hash, content_hash, library_versions
+from foretrade.storage import atomic_path, code_hash, content_hash, library_versions, user_cache
 
 Mapper: TypeAlias = Callable[[Callable[["Walk"], Floats], Iterable["Walk"]], Iterable[Floats]]
 """What ``map`` does; an executor's ``map`` runs the walks in parallel, with the same bits."""
@@ -184,8 +184,7 @@ def walk_folds(
 
 def cache_folder() -> Path:
     """``$FORETRADE_CACHE``, or ``foretrade`` in the user's cache folder."""
-    home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(os.environ.get("FORETRADE_CACHE") or Path(home) / "foretrade")
+    return Path(os.environ.get("FORETRADE_CACHE") or user_cache())
 
 
 def _code_identity() -> list[str]:

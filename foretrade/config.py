@@ -122,6 +122,11 @@ class Experiment:
         return asdict(self)
 
     @property
+    def policy_seeds(self) -> range:
+        """Seeds of the policies of one kind."""
+        return range(self.seed, self.seed + self.seeds)
+
+    @property
     def config_hash(self) -> str:
         return content_hash(self.as_dict())
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 import shutil
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -19,8 +20,7 @@ from foretrade.envs.market import MarketEnv
 from foretrade.job import Job
 from foretrade.lineup import (
     BENCHMARK_RUN,
-    WITH_FORECASTS,
-    WITHOUT_FORECASTS,
+    SEES_FORECASTS,
     benchmarks,
     means,
     policy_names,
@@ -41,7 +41,6 @@ from foretrade.storage import (
 from foretrade.workers import run_parallel
 
 if TYPE_CHECKING:
-    from foretrade.backtests.engine import Run
     from foretrade.backtests.report import Report
     from foretrade.forecasters.rolling import Walk
 
@@ -179,14 +178,14 @@ def _policy_tasks(job: Job) -> Iterator[PolicyTask]:
         code_hash("markets", "envs", "agents"),
         library_versions(*LIBRARIES),
     )
-    for agent, forecasts in ((WITH_FORECASTS, True), (WITHOUT_FORECASTS, False)):
+    for agent, forecasts in SEES_FORECASTS.items():
         training = job.env(
             "train", forecasts=forecasts, random_start=True, episode_bars=ppo.episode_bars
         )
         validation = job.env("validation", forecasts=forecasts)
-        for seed in range(job.config.seed, job.config.seed + job.config.seeds):
-            folder = job.run.path / "policy" / f"{agent}-seed-{seed}"
+        for seed, name in zip(job.config.policy_seeds, policy_names(job, agent), strict=True):
             key = content_hash(*inputs, agent, seed)
+            folder = job.run.path / "policy" / name
             yield PolicyTask(training, validation, ppo, seed, folder, key)
 
 
@@ -198,7 +197,7 @@ def backtest(job: Job) -> list[Path]:
 
     job.record_data()
     runs = []
-    for agent, forecasts in ((WITH_FORECASTS, True), (WITHOUT_FORECASTS, False)):
+    for agent, forecasts in SEES_FORECASTS.items():
         env = job.env("test", forecasts=forecasts)
         runs += [
             run(load_policy(job.run.path / "policy" / name), env, name=name)
@@ -233,51 +232,32 @@ def report(job: Job) -> list[Path]:
     return [*page.write(job.run.path), league, *files]
 
 
-@dataclass(frozen=True)
-class SheetTask:
-    """One tear sheet to draw."""
-
-    run: Run
-    benchmark: Run
-    path: Path
-    title: str
-    periods_per_year: float
-
-
-def run_sheet_task(task: SheetTask) -> bool:
-    """Draw it; False if the run's ratios are undefined, as those of cash are."""
+def _tearsheets(job: Job, page: Report) -> list[str]:
+    """Draw one a row; the names of the runs that have one: cash has none."""
     from foretrade.backtests.tearsheet import write_tearsheet
 
-    return write_tearsheet(
-        task.run,
-        task.benchmark,
-        task.path,
-        title=task.title,
-        periods_per_year=task.periods_per_year,
-    )
-
-
-def _tearsheets(job: Job, page: Report) -> list[str]:
-    benchmark = page.runs[BENCHMARK_RUN]
-    tasks = [
-        SheetTask(
+    names = [row.median_run for row in page.rows]
+    paths = [job.run.path / "tearsheets" / f"{name}.html" for name in names]
+    drawings = [
+        partial(
+            write_tearsheet,
             page.runs[row.median_run],
-            benchmark,
-            job.run.path / "tearsheets" / f"{row.median_run}.html",
-            f"{job.config.name}: {row.strategy.label}",
-            job.bars.periods_per_year,
+            page.runs[BENCHMARK_RUN],
+            path,
+            title=f"{job.config.name}: {row.strategy.label}",
+            periods_per_year=job.bars.periods_per_year,
         )
-        for row in page.rows
+        for row, path in zip(page.rows, paths, strict=True)
     ]
-    with _progress(job, "report", {"tear sheets": len(tasks)}) as show:
+    with _progress(job, "report", {"tear sheets": len(drawings)}) as show:
         drawn = run_parallel(
-            run_sheet_task,
-            tasks,
+            operator.call,
+            drawings,
             workers=job.workers,
             log=job.run.path / "logs" / "report.log",
-            tick=lambda: show({"tear sheets": sum(task.path.exists() for task in tasks)}),
+            tick=lambda: show({"tear sheets": sum(path.exists() for path in paths)}),
         )
-    return [task.run.name for task, made in zip(tasks, drawn, strict=True) if made]
+    return [name for name, made in zip(names, drawn, strict=True) if made]
 
 
 @contextmanager

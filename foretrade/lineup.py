@@ -12,13 +12,13 @@ if TYPE_CHECKING:
     from foretrade.backtests.league import Strategy
 
 WITH_FORECASTS, WITHOUT_FORECASTS = "ppo", "ppo-without-forecasts"
+SEES_FORECASTS = {WITH_FORECASTS: True, WITHOUT_FORECASTS: False}
 BENCHMARK, BENCHMARK_RUN = "Buy and hold", "buy-and-hold"
 
 
 def policy_names(job: Job, agent: str) -> tuple[str, ...]:
     """Runs of one agent, one a seed."""
-    first = job.config.seed
-    return tuple(f"{agent}-seed-{seed}" for seed in range(first, first + job.config.seeds))
+    return tuple(f"{agent}-seed-{seed}" for seed in job.config.policy_seeds)
 
 
 def forecasters(job: Job) -> tuple[str, ...]:
@@ -70,7 +70,7 @@ def strategies(job: Job) -> list[Strategy]:
         Strategy(
             "PPO without forecasts", policy_names(job, WITHOUT_FORECASTS), "sees features, account"
         ),
-        Strategy(BENCHMARK, ("buy-and-hold",), "weight 1"),
+        Strategy(BENCHMARK, (BENCHMARK_RUN,), "weight 1"),
         Strategy("Ensemble, sign", ("sign-ensemble",), "long or short by the forecast's sign"),
         Strategy("Ensemble, vol. target", ("voltarget-ensemble",), f"sign, sized to {target}"),
         Strategy("Moving average", ("moving-average",), "long above it, short below"),

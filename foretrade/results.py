@@ -12,8 +12,7 @@ from foretrade.config import changes
 from foretrade.job import Job
 from foretrade.lineup import (
     BENCHMARK,
-    WITH_FORECASTS,
-    WITHOUT_FORECASTS,
+    SEES_FORECASTS,
     forecasters,
     policy_names,
     strategies,
@@ -82,7 +81,7 @@ def count_trials(job: Job) -> dict[str, float]:
 
     One that never traded has a Sharpe ratio of zero. See :class:`Trials` for the variance.
     """
-    names = (*policy_names(job, WITH_FORECASTS), *policy_names(job, WITHOUT_FORECASTS))
+    names = [name for agent in SEES_FORECASTS for name in policy_names(job, agent)]
     tables = [pd.read_csv(job.run.path / "policy" / name / "validation.csv") for name in names]
     sharpes = np.nan_to_num(pd.concat(tables)["sharpe"].to_numpy(dtype=np.float64))
     blocks = job.config.blocks.rows(job.bars)

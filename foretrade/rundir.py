@@ -29,8 +29,8 @@ CODE = {  # folders whose source a step depends on
     "report": ("", "markets", "backtests"),
 }
 LIBRARIES = (
-    "foretrade", "arch", "gymnasium", "keras", "lightgbm", "numba", "numpy", "pandas",
-    "quantstats", "scikit-learn", "stable-baselines3", "tensorflow", "torch",
+    "foretrade", "arch", "gymnasium", "keras", "lightgbm", "numba", "numpy", "pandas", "pyarrow",
+    "quantstats", "scikit-learn", "scipy", "stable-baselines3", "ta-lib", "tensorflow", "torch",
 )  # fmt: skip
 
 
@@ -97,7 +97,7 @@ class RunDirectory:
             "format": FORMAT,
             "config": self.config.as_dict(),
             "config_hash": self.config.config_hash,
-            "seeds": [self.config.seed + i for i in range(self.config.seeds)],
+            "seeds": list(self.config.policy_seeds),
             "data": {},
             "steps": {},
         }

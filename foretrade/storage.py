@@ -71,7 +71,7 @@ def _feed(digest: hashlib._Hash, value: Any) -> None:
         )
 
 
-def _source(thing: Any) -> list[str]:
+def _source(thing: Any) -> list[str | bytes]:
     """What a class or function is: its name, and its library's version or the source around it.
 
     A user's own code is hashed with every module in its folder, because it may import them.
@@ -85,22 +85,27 @@ def _source(thing: Any) -> list[str]:
         raise NoIdentityError(
             f"{name} has no source file to hash; define it in a module, or switch the cache off"
         )
-    distributions = importlib.metadata.packages_distributions().get(package, [])
+    distributions = _distributions().get(package, [])
     if package != "foretrade" and distributions:
         return [name, *(f"{item}=={importlib.metadata.version(item)}" for item in distributions)]
-    return [name, *(_file_texts(Path(file).parent))]
+    return [name, *_sources(Path(file).parent)]
 
 
-def _file_texts(folder: Path) -> list[str]:
-    texts = sorted(path for path in folder.iterdir() if path.suffix in (".py", ".jinja"))
-    return [part for path in texts for part in (path.name, path.read_text(encoding="utf-8"))]
+@cache
+def _distributions() -> Mapping[str, list[str]]:
+    return importlib.metadata.packages_distributions()
+
+
+def _sources(folder: Path) -> list[str | bytes]:
+    paths = sorted(path for path in folder.iterdir() if path.suffix in (".py", ".jinja"))
+    return [part for path in paths for part in (path.name, path.read_bytes())]
 
 
 @cache
 def code_hash(*folders: str) -> str:
     """Hash of the source and templates in the named folders of the package; ``""`` is its own."""
     package = Path(__file__).parent
-    return content_hash(*([folder, *_file_texts(package / folder)] for folder in folders))
+    return content_hash(*([folder, *_sources(package / folder)] for folder in folders))
 
 
 @cache
@@ -108,6 +113,11 @@ def library_versions(*names: str) -> tuple[str, ...]:
     """``name==version`` of installed libraries, and the kind of processor."""
     versions = (f"{name}=={importlib.metadata.version(name)}" for name in names)
     return (*versions, f"{platform.machine()} {platform.processor()}")
+
+
+def user_cache() -> Path:
+    """``foretrade`` in the user's cache folder."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "foretrade"
 
 
 def file_hash(path: Path) -> str:

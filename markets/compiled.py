@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
 import numba
 
-from foretrade.storage import code_hash
+from foretrade.storage import code_hash, user_cache
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -47,5 +46,4 @@ def _jit(function: Function, **options: Any) -> Function:
 
 
 def _cache_folder() -> Path:
-    home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(home) / "foretrade" / "kernels" / code_hash("markets", "envs")[:16]
+    return user_cache() / "kernels" / code_hash("markets", "envs")[:16]
