@@ -16,7 +16,11 @@ from foretrade.markets.sources import load
 from foretrade.markets.synthetic import random_walk
 
 settings.register_profile(
-    "foretrade", deadline=None, print_blob=True, suppress_health_check=[HealthCheck.too_slow]
+    "foretrade",
+    deadline=None,
+    derandomize="CI" in os.environ,  # as Hypothesis's own profile for CI: a run can be repeated
+    print_blob=True,
+    suppress_health_check=[HealthCheck.too_slow],
 )
 settings.load_profile("foretrade")
 
