@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/installed
 
-.PHONY: install demo test lint types layers unit check-learning bench format lock clean
+.PHONY: install demo test lint types layers unit check-learning check-engines bench bench-peers format lock clean
 
 install: $(INSTALLED)
 
@@ -34,8 +34,24 @@ unit: install
 check-learning: install  ## trains to convergence; minutes, not seconds
 	$(BIN)/pytest -m learning
 
-bench: install  ## speed, after a check of equal results; read the ratios
-	$(BIN)/python tests/benchmarks/environments.py
+bench: install  ## speed, after a check of equal results; read the ratios (ARGS=--write puts them into docs/speed.md)
+	$(BIN)/python tests/benchmarks/environments.py $(ARGS)
+
+bench-peers: .venv-peers/installed bench  ## the same beside rival environments
+
+check-engines: install .venv-engines/installed  ## the ledger against vectorbt and bt
+	$(BIN)/pytest -m engines tests/parity
+
+.venv-peers/installed: tests/benchmarks/peers.txt
+	$(PYTHON) -m venv .venv-peers
+	.venv-peers/bin/python -m pip install --quiet 'torch==2.13.0'
+	.venv-peers/bin/python -m pip install --quiet --no-deps -r $<
+	@touch $@
+
+.venv-engines/installed: tests/parity/engines.txt
+	$(PYTHON) -m venv .venv-engines
+	.venv-engines/bin/python -m pip install --quiet -r $<
+	@touch $@
 
 format: install
 	$(BIN)/ruff check --fix .
@@ -46,4 +62,4 @@ lock:  ## resolve anew within the ranges of pyproject.toml, and pin what came ou
 	$(BIN)/python -m pip freeze --exclude-editable | sed 's/+cpu$$//' > constraints.txt
 
 clean:
-	rm -rf .venv build *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf .venv .venv-peers .venv-engines build *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis

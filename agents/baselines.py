@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from foretrade.envs.actions import PositionActions, WeightActions
+from foretrade.envs.actions import Actions
 from foretrade.envs.observation import Layout
 from foretrade.markets.arrays import AnyArray, Float32s, Floats
 
@@ -22,7 +22,7 @@ class Rule(ABC):
     """
 
     layout: Layout
-    actions: WeightActions | PositionActions
+    actions: Actions
 
     @abstractmethod
     def weights(self, observation: Float32s) -> Floats:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import gymnasium
 import numpy as np
@@ -17,7 +18,7 @@ from foretrade.agents.ppo_config import PPOConfig
 from foretrade.agents.store import PolicyAgent, PolicySpec, save_policy
 from foretrade.agents.vector import MarketVecEnv
 from foretrade.envs.market import MarketEnv
-from foretrade.envs.rewards import log_growth
+from foretrade.envs.rewards import RUIN_LEVEL
 from foretrade.markets.arrays import Floats
 from foretrade.storage import atomic_path, write_json
 
@@ -127,18 +128,23 @@ def net_log_growth(agent: PolicyAgent, env: MarketEnv) -> Floats:
     while not over:
         action = agent.decide(observation[None])[0]
         observation, _, terminated, truncated, info = env.step(action)
-        steps.append(log_growth(equity, info["equity"]))
+        steps.append(info["equity"] / equity)
         equity, over = info["equity"], terminated or truncated
-    return np.array(steps)
+    return np.asarray(np.log(np.maximum(steps, RUIN_LEVEL)))
 
 
 def _policy_spec(env: MarketEnv, config: PPOConfig) -> PolicySpec:
     space = env.action_space
+    if env.as_dict:
+        raise ValueError("train_ppo needs flat observations; leave as_dict out")
+    actions: dict[str, Any]
     if isinstance(space, gymnasium.spaces.Discrete):
-        actions = {"n": float(space.n)}
+        actions = {"n": int(space.n)}
+    elif isinstance(space, gymnasium.spaces.MultiDiscrete):
+        actions = {"nvec": space.nvec.tolist()}
     else:
         assert isinstance(space, gymnasium.spaces.Box)
-        actions = {"low": float(space.low[0]), "high": float(space.high[0])}
+        actions = {"low": space.low.tolist(), "high": space.high.tolist()}
     return PolicySpec(
         entries=env.layout.names,
         low=tuple(env.layout.low.tolist()),

@@ -23,7 +23,7 @@ ACTIVATIONS: Mapping[Activation, type[torch.nn.Module]] = {
     "tanh": torch.nn.Tanh,
     "relu": torch.nn.ReLU,
 }
-FORMAT = 1
+FORMAT = 2
 
 
 class PolicyFileError(ForetradeError, ValueError):
@@ -37,7 +37,7 @@ class PolicySpec:
     Args:
         entries: Names of the observation's entries, in order.
         low, high: Their bounds.
-        actions: ``{"low": …, "high": …}`` for weights, ``{"n": …}`` for positions.
+        actions: ``{"low": […], "high": […]}`` of a box, ``{"n": …}`` or ``{"nvec": […]}`` of choices.
         net_arch: Widths of the hidden layers, for policy and value each.
         activation: Of the hidden layers.
         log_std_init: Initial log standard deviation of a Gaussian policy.
@@ -46,7 +46,7 @@ class PolicySpec:
     entries: tuple[str, ...]
     low: tuple[float, ...]
     high: tuple[float, ...]
-    actions: dict[str, float]
+    actions: dict[str, Any]
     net_arch: tuple[int, ...] = (64, 64)
     activation: Activation = "tanh"
     log_std_init: float = 0.0
@@ -58,7 +58,10 @@ class PolicySpec:
     def action_space(self) -> gymnasium.spaces.Space[Any]:
         if "n" in self.actions:
             return gymnasium.spaces.Discrete(int(self.actions["n"]))
-        return gymnasium.spaces.Box(self.actions["low"], self.actions["high"], (1,), np.float32)
+        if "nvec" in self.actions:
+            return gymnasium.spaces.MultiDiscrete(self.actions["nvec"])
+        low, high = (np.array(self.actions[name], dtype=np.float32) for name in ("low", "high"))
+        return gymnasium.spaces.Box(low, high, dtype=np.float32)
 
     def policy_kwargs(self) -> dict[str, Any]:
         """Arguments of stable-baselines3's ``ActorCriticPolicy``."""

@@ -24,14 +24,16 @@ class MarketVecEnv(VecEnv):
     """
 
     def __init__(self, market: MarketEnv, num_envs: int, *, reward_scale: float = 1.0) -> None:
-        self.batch = MarketVectorEnv(num_envs, market=market, autoreset_mode=AutoresetMode.SAME_STEP)
+        self.batch = MarketVectorEnv(
+            num_envs, market=market, autoreset_mode=AutoresetMode.SAME_STEP, copy=False, infos=False
+        )
         super().__init__(num_envs, market.observation_space, market.action_space)
         self.reward_scale = reward_scale
         self._returns = np.zeros(num_envs)
         self._lengths = np.zeros(num_envs, dtype=np.int64)
         self._actions: AnyArray = np.zeros(0)
 
-    def reset(self) -> Float32s:
+    def reset(self) -> Any:
         """Begin new episodes, with the seeds of :meth:`seed` if it was called."""
         observation, _ = self.batch.reset(seed=list(self._seeds))
         self._reset_seeds()
@@ -43,7 +45,7 @@ class MarketVecEnv(VecEnv):
     def step_async(self, actions: AnyArray) -> None:
         self._actions = actions
 
-    def step_wait(self) -> tuple[Float32s, Float32s, AnyArray, list[dict[str, Any]]]:
+    def step_wait(self) -> tuple[Any, Float32s, AnyArray, list[dict[str, Any]]]:
         """Observations, rewards, ends, and infos; an ended episode tells its return and length."""
         observation, rewards, terminated, truncated, details = self.batch.step(self._actions)
         scaled = rewards * self.reward_scale

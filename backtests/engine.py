@@ -17,10 +17,10 @@ from foretrade.envs.market import MarketEnv
 from foretrade.markets.bars import DataError
 from foretrade.storage import atomic_path
 
-COSTS = ("fee", "spread", "borrow", "financing", "interest")
+COSTS = ("fee", "spread", "impact", "borrow", "financing", "interest")
 LEDGER_COLUMNS = (
-    "decided_at", "closes_at", "date", "requested", "achieved", "fill_price", "close", "traded",
-    "units", "cash", "price_pnl", *COSTS, "equity", "reward", "ruined",
+    "decided_at", "closes_at", "date", "requested", "achieved", "reason", "fill_price", "close",
+    "traded", "units", "cash", "price_pnl", "dividend", *COSTS, "equity", "reward", "ruined",
 )  # fmt: skip
 
 
@@ -34,8 +34,8 @@ class Run:
         ledger: One row a step. ``decided_at`` and ``closes_at`` (UTC) bound it, ``date`` is the
             exchange's calendar day of the latter. Amounts are in quote currency: costs positive
             when paid, ``interest`` positive when earned, ``traded`` the notional of the step's
-            fills. ``requested`` and ``achieved`` are weights at the fill; ``units``, ``cash`` and
-            ``equity`` are at the close.
+            fills. ``requested`` and ``achieved`` are weights at the fill, ``reason`` holds the flags of
+            ``foretrade.markets.orders.REASONS``; ``units``, ``cash`` and ``equity`` are at the close.
     """
 
     name: str

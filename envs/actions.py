@@ -1,107 +1,261 @@
-"""Actions: how what the agent emits becomes a target weight, and back."""
+"""Actions: what an agent may ask for, and the targets that the ledger makes of it."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
+import math
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Literal, TypeAlias
 
 import gymnasium
 import numpy as np
 
 from foretrade.markets.arrays import AnyArray, Floats
+from foretrade.markets.exchange import Sizing
 
 
 class InvalidAction(ValueError):
     """An action outside its space; nothing is clipped on the agent's behalf."""
 
 
+DIRECT, GRID, SIMPLEX = range(3)
+NONE = (math.inf,)
+
+
 @dataclass(frozen=True)
-class WeightActions:
-    """A target weight (fraction of equity) between ``low`` and ``high``, as a one-entry box."""
+class Actions:
+    """Base of the action spaces. An action has one entry a symbol: the target.
+
+    Args:
+        stop_loss, take_profit: Distance of a stop or profit target from the average entry price, as
+            a fraction. One value holds always; of several, the agent chooses one per symbol with
+            each action (between the least and the largest, if the space is continuous): its entries
+            follow those of the targets, stops first. inf is none.
+
+    Raises:
+        ValueError: A setting is impossible.
+    """
+
+    stop_loss: tuple[float, ...] = field(default=NONE, kw_only=True)
+    take_profit: tuple[float, ...] = field(default=NONE, kw_only=True)
+
+    kind: ClassVar[int] = DIRECT
+    sizing: ClassVar[Sizing] = "weights"
+
+    def __post_init__(self) -> None:
+        for name in ("stop_loss", "take_profit"):
+            levels = getattr(self, name)
+            if not levels or not all(level > 0 for level in levels):
+                raise ValueError(f"{name} must hold positive distances, got {levels}")
+            if len(levels) > 1 and self.kind != GRID and not np.isfinite(levels).all():
+                raise ValueError(f"{name}: a continuous space needs finite distances, got {levels}")
+
+    @property
+    def has_exits(self) -> bool:
+        """Whether any stop or profit target can be in force."""
+        return bool(np.isfinite([*self.stop_loss, *self.take_profit]).any())
+
+    @property
+    def chosen(self) -> tuple[tuple[float, ...], ...]:
+        """The levels among which the agent chooses, of stops and of profit targets."""
+        return tuple(x for x in (self.stop_loss, self.take_profit) if len(x) > 1)
+
+    def bounds(self) -> tuple[float, float]:
+        """Least and largest target."""
+        raise NotImplementedError
+
+    def space(self, symbols: int) -> gymnasium.spaces.Space[Any]:
+        """The Gymnasium space of actions for so many symbols."""
+        limits = [self.bounds(), *((min(x), max(x)) for x in self.chosen)]
+        low, high = (np.repeat([limit[k] for limit in limits], symbols) for k in (0, 1))
+        return gymnasium.spaces.Box(low.astype(np.float32), high.astype(np.float32), dtype=np.float32)
+
+    def rows(self, actions: Any, n: int, symbols: int) -> Floats:
+        """``n`` actions as the kernel reads them, ``[n, entries]``.
+
+        Raises:
+            InvalidAction: Wrong shape or type.
+        """
+        values = np.asarray(actions)
+        entries = symbols * (1 + len(self.chosen))
+        if values.shape != (n, entries) or values.dtype.kind not in "fiu":
+            raise InvalidAction(
+                f"actions of shape {values.shape}, {values.dtype} are not numbers of shape "
+                f"({n}, {entries})"
+            )
+        return np.ascontiguousarray(values, dtype=np.float64)
+
+    def write(self, action: Any, row: Floats) -> None:
+        """Put one action into a row ``[entries]`` of the kernel's.
+
+        Raises:
+            InvalidAction: Wrong shape or type.
+        """
+        values = action if isinstance(action, np.ndarray) else np.asarray(action)
+        if values.shape != row.shape or values.dtype.kind not in "fiu":
+            raise InvalidAction(
+                f"action of shape {values.shape}, {values.dtype} is not numbers of shape {row.shape}"
+            )
+        row[:] = values
+
+    def encode(self, weights: Floats) -> AnyArray:
+        """Actions for targets ``[n]`` or ``[n, symbols]``, clipped to the bounds; no stop is asked for
+        that one can do without."""
+        targets = np.reshape(weights, (len(weights), -1))
+        parts = [np.clip(targets, *self.bounds())]
+        parts += [np.full_like(targets, max(levels)) for levels in self.chosen]
+        rows: AnyArray = np.concatenate(parts, axis=1).astype(np.float32)
+        return rows
+
+    def constants(self) -> dict[str, float]:
+        """The constants of the kernel."""
+        low, high = self.bounds()
+        counts = {"stops": len(self.stop_loss), "takes": len(self.take_profit)}
+        return {"kind": self.kind, "low": low, "high": high, **counts}
+
+    def levels(self) -> Floats:
+        """Targets, stops and profit targets to choose from, ``[3, most]``; NaN fills the rest."""
+        levels = (self.grid, self.stop_loss, self.take_profit)
+        table = np.full((3, max(map(len, levels))), np.nan)
+        for row, values in zip(table, levels, strict=True):
+            row[: len(values)] = values
+        return table
+
+    @property
+    def grid(self) -> tuple[float, ...]:
+        """Targets to choose from, if there are only some."""
+        return (0.0,)
+
+    def limits(self) -> Floats:
+        """Least and largest entry of each part of an action, ``[1 + chosen exits, 2]``.
+
+        The space is float32: its edge may lie outside the bound by a rounding.
+        """
+        parts = np.array([self.bounds(), *((min(x), max(x)) for x in self.chosen)])
+        single = parts.astype(np.float32).astype(np.float64)
+        return np.column_stack([np.minimum(parts, single)[:, 0], np.maximum(parts, single)[:, 1]])
+
+    def complaint(self, values: Floats, index: int) -> str:
+        """What is wrong with entry ``index`` of one action."""
+        limits = [self.bounds(), *((min(x), max(x)) for x in self.chosen)]
+        low, high = limits[index * len(limits) // len(values)]
+        return f"action[{index}] = {values[index]} is not within [{low}, {high}]"
+
+
+@dataclass(frozen=True)
+class WeightActions(Actions):
+    """Target weights, as fractions of equity, each between ``low`` and ``high``."""
 
     low: float = -1.0
     high: float = 1.0
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if not (np.isfinite([self.low, self.high]).all() and self.low < self.high):
-            raise ValueError(f"weights must satisfy low < high, got {self.low} and {self.high}")
+            raise ValueError(f"targets must satisfy low < high, got {self.low} and {self.high}")
 
-    @property
-    def space(self) -> gymnasium.spaces.Box:
-        return gymnasium.spaces.Box(self.low, self.high, (1,), np.float32)
-
-    def decode(self, action: Any) -> float:
-        """Target weight of an action.
-
-        Raises:
-            InvalidAction: Wrong shape, not finite, or out of bounds.
-        """
-        value = np.asarray(action, dtype=np.float64)
-        if value.shape != (1,):
-            raise InvalidAction(f"action has shape {value.shape}, expected (1,)")
-        weight = float(value[0])
-        if not np.float32(self.low) <= np.float32(weight) <= np.float32(self.high):  # NaN included
-            raise InvalidAction(f"action[0] = {weight} is not within [{self.low}, {self.high}]")
-        return min(max(weight, self.low), self.high)  # the space is float32: its edge may lie outside
-
-    def decode_many(self, actions: Any) -> Floats:
-        """Target weights ``[n]`` of actions ``[n, 1]``; see :meth:`decode`."""
-        values = np.asarray(actions, dtype=np.float64)
-        if values.ndim != 2 or values.shape[1] != 1:
-            raise InvalidAction(f"actions have shape {values.shape}, expected (n, 1)")
-        single = values[:, 0].astype(np.float32)
-        outside = ~((single >= np.float32(self.low)) & (single <= np.float32(self.high)))
-        if outside.any():
-            i = int(outside.argmax())
-            raise InvalidAction(f"action {i}: {values[i, 0]} is not within [{self.low}, {self.high}]")
-        return np.clip(values[:, 0], self.low, self.high)
-
-    def encode(self, weights: Floats) -> AnyArray:
-        """Actions for target weights ``[n]``, clipped to the bounds, ``[n, 1]``."""
-        clipped: AnyArray = np.clip(weights, self.low, self.high).astype(np.float32)[:, None]
-        return clipped
+    def bounds(self) -> tuple[float, float]:
+        return self.low, self.high
 
 
 @dataclass(frozen=True)
-class PositionActions:
-    """One of several target weights, by number."""
+class UnitActions(WeightActions):
+    """Target positions in units (shares, contracts), each between ``low`` and ``high``."""
+
+    sizing: ClassVar[Sizing] = "units"
+
+
+@dataclass(frozen=True)
+class DeltaActions(WeightActions):
+    """Units to buy (or sell, if negative) of each symbol, between ``low`` and ``high``."""
+
+    sizing: ClassVar[Sizing] = "deltas"
+
+
+@dataclass(frozen=True)
+class SimplexActions(Actions):
+    """Long-only weights from 0 to 1; what they leave of 1 is cash.
+
+    If they sum to more than 1 they are divided by their sum. So one symbol can have all, and so can
+    cash, which no softmax over a bounded box can give.
+    """
+
+    kind: ClassVar[int] = SIMPLEX
+
+    def bounds(self) -> tuple[float, float]:
+        return 0.0, 1.0
+
+
+@dataclass(frozen=True)
+class PositionActions(Actions):
+    """One of several target weights per symbol, by number."""
 
     weights: tuple[float, ...] = (-1.0, 0.0, 1.0)
+    kind: ClassVar[int] = GRID
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if len(self.weights) < 2 or not np.isfinite(self.weights).all():
             raise ValueError(f"positions needs two finite weights or more, got {self.weights}")
 
     @property
-    def space(self) -> gymnasium.spaces.Discrete:
-        return gymnasium.spaces.Discrete(len(self.weights))
+    def grid(self) -> tuple[float, ...]:
+        return self.weights
 
-    def decode(self, action: Any) -> float:
-        """Target weight of an action.
+    def bounds(self) -> tuple[float, float]:
+        return min(self.weights), max(self.weights)
 
-        Raises:
-            InvalidAction: Not an integer from 0 to ``len(weights) - 1``.
-        """
-        value = np.asarray(action)
-        if value.shape != () or value.dtype.kind not in "iu":
-            raise InvalidAction(f"action {action!r} is not one integer")
-        if not 0 <= value < len(self.weights):
-            raise InvalidAction(f"action {int(value)} is not within 0 … {len(self.weights) - 1}")
-        return self.weights[int(value)]
+    def space(self, symbols: int) -> gymnasium.spaces.Space[Any]:
+        counts = [len(x) for x in (self.weights, *self.chosen)]
+        if symbols == 1 and not self.chosen:
+            return gymnasium.spaces.Discrete(counts[0])
+        return gymnasium.spaces.MultiDiscrete(np.repeat(counts, symbols))
 
-    def decode_many(self, actions: Any) -> Floats:
-        """Target weights ``[n]`` of actions ``[n]``; see :meth:`decode`."""
+    def rows(self, actions: Any, n: int, symbols: int) -> Floats:
         values = np.asarray(actions)
-        if values.ndim != 1 or values.dtype.kind not in "iu":
-            raise InvalidAction(f"actions of shape {values.shape}, {values.dtype} are not n integers")
-        outside = (values < 0) | (values >= len(self.weights))
-        if outside.any():
-            i = int(outside.argmax())
-            raise InvalidAction(f"action {i}: {values[i]} is not within 0 … {len(self.weights) - 1}")
-        weights: Floats = np.array(self.weights)[values]
-        return weights
+        entries = symbols * (1 + len(self.chosen))
+        shape = (n,) if entries == 1 else (n, entries)
+        if values.shape != shape or values.dtype.kind not in "iu":
+            raise InvalidAction(
+                f"actions of shape {values.shape}, {values.dtype} are not integers of shape {shape}"
+            )
+        return np.ascontiguousarray(values.reshape(n, entries), dtype=np.float64)
+
+    def write(self, action: Any, row: Floats) -> None:
+        if row.size > 1:
+            values = np.asarray(action)
+            if values.shape != row.shape or values.dtype.kind not in "iu":
+                raise InvalidAction(f"action {action!r} is not integers of shape {row.shape}")
+            row[:] = values
+        elif isinstance(action, int) or (
+            isinstance(action, np.integer | np.ndarray)
+            and action.shape == ()
+            and action.dtype.kind in "iu"
+        ):
+            row[0] = action
+        else:
+            raise InvalidAction(f"action {action!r} is not one integer")
+
+    def limits(self) -> Floats:
+        return np.array([(0.0, len(x) - 1.0) for x in (self.weights, *self.chosen)])
 
     def encode(self, weights: Floats) -> AnyArray:
-        """Numbers of the positions nearest to target weights ``[n]``, ``[n]``."""
-        nearest: AnyArray = np.abs(weights[:, None] - np.array(self.weights)).argmin(axis=1)
-        return nearest
+        targets = np.reshape(weights, (len(weights), -1))
+        nearest = np.abs(targets[:, :, None] - np.array(self.weights)).argmin(axis=2)
+        parts = [nearest, *(np.full_like(nearest, np.argmax(levels)) for levels in self.chosen)]
+        rows: AnyArray = np.concatenate(parts, axis=1)
+        return rows[:, 0] if rows.shape[1] == 1 else rows
+
+    def complaint(self, values: Floats, index: int) -> str:
+        counts = [len(x) for x in (self.weights, *self.chosen)]
+        count = counts[index * len(counts) // len(values)]
+        return f"action[{index}] = {int(values[index])} is not within 0 … {count - 1}"
+
+
+ActionName: TypeAlias = Literal["weight", "position", "simplex", "units", "deltas"]
+SHIPPED: dict[str, Actions] = {
+    "weight": WeightActions(),
+    "position": PositionActions(),
+    "simplex": SimplexActions(),
+    "units": UnitActions(-100.0, 100.0),
+    "deltas": DeltaActions(-100.0, 100.0),
+}

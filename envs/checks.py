@@ -35,14 +35,14 @@ def check_same_seed_same_bits(env: MarketEnv) -> None:
 
 
 def check_equity_is_accounted_for(env: MarketEnv) -> None:
-    """Δequity = price P&L − fee − spread − borrow − financing + interest at every step."""
+    """Δequity = price P&L + dividend + interest − fee − spread − impact − borrow − financing, always."""
     _, info = env.reset(seed=1)
     env.action_space.seed(1)
     for _ in range(STEPS):
         before = info["equity"]
         _, _, terminated, truncated, info = env.step(env.action_space.sample())
-        paid = info["fee"] + info["spread"] + info["borrow"] + info["financing"] - info["interest"]
-        explained = before + info["price_pnl"] - paid
+        paid = sum(info[name] for name in ("fee", "spread", "impact", "borrow", "financing"))
+        explained = before + info["price_pnl"] + info["dividend"] + info["interest"] - paid
         assert abs(info["equity"] - explained) <= 1e-9 * before, (
             f"row {info['row']}: equity {info['equity']} is not {explained}"
         )
@@ -61,7 +61,7 @@ def check_doing_nothing_costs_nothing(env: MarketEnv) -> None:
     """Staying in cash keeps equity, but for interest."""
     _, info = env.reset(seed=1)
     start = info["equity"]
-    flat = env.actions.encode(np.zeros(1))[0]
+    flat = env.actions.encode(np.zeros((1, len(env.symbols))))[0]
     for _ in range(STEPS):
         _, _, terminated, truncated, info = env.step(flat)
         assert info["traded"] == 0, f"row {info['row']}: traded {info['traded']} to stay flat"

@@ -2,133 +2,247 @@
 
 from __future__ import annotations
 
-import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from foretrade.envs.observation import ACCOUNT, HOLDING_BARS
-from foretrade.envs.rewards import reward
-from foretrade.markets import ledger
-from foretrade.markets.arrays import Bools, Float32s, Floats, Ints
-from foretrade.markets.compiled import compiled, inlined
-from foretrade.markets.ledger import Book, Prices, Terms
+from foretrade.envs import episodes, rewards
+from foretrade.envs.actions import GRID, SIMPLEX
+from foretrade.envs.episodes import NO_WISH
+from foretrade.envs.writing import TOLD, TOLD_PER_SYMBOL, observe, tell
+from foretrade.markets import exchange, ledger
+from foretrade.markets.accounts import (
+    ALIVE,
+    EPISODE,
+    LANES,
+    LENGTH,
+    REWARD,
+    STATUS,
+    STEPS,
+    STOP_LOSS,
+    TAKE_PROFIT,
+    TARGET,
+    Accounts,
+)  # fmt: skip  # isort: skip
+from foretrade.markets.arrays import AnyArray, Bools, Float32s, Floats, Index, Ints
+from foretrade.markets.compiled import compiled, compiled_part, inlined
+from foretrade.markets.exchange import Exchange
 
-ROW, LAST_ROW, BARS_HELD = range(3)
+TERMS = np.dtype(
+    exchange.TERMS.descr
+    + [(name, np.float64) for name in ("risk_aversion", "adaptation", "tail", "turnover_penalty")]
+    + [(name, np.float64) for name in ("jump", "log_low", "log_spread", "low", "high")]
+    + [(name, np.int64) for name in ("reward", "bars", "episodes_per_level", "kind", "stops", "takes")]
+    + [("random_start", np.bool_)]
+)
+"""Constants of the environment's kernel: those of the exchange, of rewards, episodes and actions."""
 
 
 class Market(NamedTuple):
     """What every account of an environment shares, read-only.
 
     Args:
-        rows: Normalised columns of the table, ``[bars, columns]``.
-        low, high: Bounds of the whole observation, ``[columns + account entries]``.
-        prices: What orders fill at and positions are worth.
-        terms: Costs and limits.
-        reward: Number of the reward.
-        initial_equity: In quote currency.
+        window: Normalised columns shown over a lookback, ``[bars, symbols × columns]``.
+        current: Normalised columns shown of the last bar only, likewise.
+        lookback_bars: Bars of the window.
+        prices, rates, terms: The :class:`Exchange`; its terms are of type :data:`TERMS`.
+        reference: Log return of the benchmark, and variance of each symbol, ``[bars, 1 + symbols]``.
+        levels: Targets, stops and profit targets to choose from, ``[3, most]``.
+        limits: Least and largest entry of each part of an action, ``[parts, 2]``.
+        blocks: First row and row after the last of each market, ``[markets, 2]``.
+        cost_levels: The curriculum.
     """
 
-    rows: Float32s
-    low: Float32s
-    high: Float32s
-    prices: Prices
-    terms: Terms
-    reward: int
-    initial_equity: float
+    window: Float32s
+    current: Float32s
+    lookback_bars: int
+    prices: Floats
+    rates: Floats
+    terms: AnyArray
+    reference: Floats
+    levels: Floats
+    limits: Floats
+    blocks: Ints
+    cost_levels: Floats
+
+    @property
+    def exchange(self) -> Exchange:
+        return Exchange(self.prices, self.rates, self.terms)
 
 
-class Accounts(NamedTuple):
-    """State of ``n`` accounts, a row each, and what their last step gave.
+class Outcome(NamedTuple):
+    """What the last step gave each of ``n`` accounts.
 
     Args:
-        book: Money and positions.
-        clock: Row, last row of the episode, bars since the last trade, ``[n, 3]``.
         rewards: ``[n]``; terminated, truncated: ``[n]``.
+        told: What infos tell, in the order of :func:`told_names`, ``[n, names]``; nobody asks if empty.
     """
 
-    book: Book
-    clock: Ints
     rewards: Floats
     terminated: Bools
     truncated: Bools
+    told: Floats
 
 
-def new_accounts(n: int) -> Accounts:
-    """``n`` accounts that have not begun."""
-    return Accounts(
-        ledger.new_book(n, 1),
-        np.zeros((n, 3), dtype=np.int64),
-        np.zeros(n),
-        np.zeros(n, dtype=np.bool_),
-        np.zeros(n, dtype=np.bool_),
-    )
+def new_outcome(n: Index, symbols: int, *, tells: bool) -> Outcome:
+    """Nothing yet."""
+    names = len(TOLD) + symbols * len(TOLD_PER_SYMBOL)
+    told = np.zeros((n if tells else 0, names))
+    return Outcome(np.zeros(n), np.zeros(n, dtype=np.bool_), np.zeros(n, dtype=np.bool_), told)
 
 
-@compiled
-def begin(market: Market, accounts: Accounts, n: int, start: int, length: int, seen: Float32s) -> None:
-    """Put account ``n`` in cash at row ``start`` for ``length`` decisions, and observe.
-
-    ``seen`` is ``[accounts, entries]``; the account writes its own row of it.
-    """
-    ledger.deposit(accounts.book, n, market.initial_equity)
-    accounts.clock[n, ROW] = start
-    accounts.clock[n, LAST_ROW] = start + length
-    accounts.clock[n, BARS_HELD] = 0
-    accounts.rewards[n] = 0.0
-    accounts.terminated[n] = False
-    accounts.truncated[n] = False
-    _observe(market, accounts, n, seen)
+# The entry points take plain tuples: a NamedTuple costs a microsecond to unpack at each call.
 
 
 @compiled
-def advance(market: Market, accounts: Accounts, playing: Bools, seen: Float32s) -> int:
-    """One step of every account that is ``playing`` to its targets; how many episodes ended.
+def begin(
+    market: Any, accounts: Any, work: Any, outcome: Any, which: Ints, wish: Floats, seen: Float32s
+) -> None:
+    """Begin the next episodes of some accounts, and observe.
 
-    ``seen`` is ``[accounts, entries]``; rows of accounts that do not play keep their values.
+    Args:
+        which: Numbers of the accounts.
+        wish: See :func:`foretrade.envs.episodes.begin`.
+        seen: ``[accounts, entries]``; the accounts write their own rows of it.
     """
+    market, accounts, outcome = Market(*market), Accounts(*accounts), Outcome(*outcome)
+    for n in which:
+        _begin(market, accounts, work, outcome, np.uint64(n), wish, seen)
+
+
+@inlined
+def _begin(
+    market: Market,
+    accounts: Accounts,
+    work: Any,
+    outcome: Outcome,
+    n: Index,
+    wish: Floats,
+    seen: Float32s,
+) -> None:
+    block, lane = n // np.uint64(LANES), n % np.uint64(LANES)
+    a, hs, clock = accounts.account[block], accounts.holdings[block], accounts.clock[block]
+    episodes.begin(a, hs, clock, lane, market.blocks, market.cost_levels, market.terms[0], wish)
+    clock[EPISODE + lane] += np.uint64(1)
+    outcome.rewards[n] = 0.0
+    outcome.terminated[n] = False
+    outcome.truncated[n] = False
+    observe(market, a, hs, clock, work[0], work[1], lane, lane + np.uint64(1), n - lane, seen)
+    if outcome.told.size > 0:
+        tell(market, a, hs, clock, lane, lane + np.uint64(1), n - lane, outcome.told)
+
+
+@compiled
+def advance(
+    market: Any, accounts: Any, work: Any, outcome: Any, actions: Floats, restart: Bools, seen: Float32s,
+    first: Index, last: Index,
+) -> int:  # fmt: skip
+    """One step of the accounts in the blocks ``first … last - 1``.
+
+    Args:
+        actions: ``[accounts, entries]``.
+        restart: ``[accounts]``: begin the next episode instead, with a reward of 0.
+        seen: ``[accounts, entries]``, written.
+
+    Returns:
+        How many episodes ended; or, if entry ``k`` of ``actions`` is outside its space, ``−1 − k``, and
+        nothing has happened.
+    """
+    market, accounts, outcome = Market(*market), Accounts(*accounts), Outcome(*outcome)
+    bad = _first_outside(actions, market.limits, len(accounts.holdings[0]), first, last)
+    if bad >= 0:
+        return -1 - bad
     ended = 0
-    for n in range(playing.size):
-        if playing[n]:
-            _advance(market, accounts, n)
-            _observe(market, accounts, n, seen)
-            ended += accounts.terminated[n] or accounts.truncated[n]
-    return ended
+    for block in range(np.uint64(first), np.uint64(last)):
+        a, hs, clock = accounts.account[block], accounts.holdings[block], accounts.clock[block]
+        lanes, n = ledger.lanes_of(accounts, block), block * np.uint64(LANES)
+        _aim(market, hs, lanes, n, actions)
+        if market.terms[0].jump > 0.0:
+            episodes.jump(hs, clock, lanes, market.prices, market.blocks, market.terms[0].jump)
+        ledger.step(a, hs, clock, work[0], work[1], lanes, market.prices, market.rates, market.terms[0])
+        rewards.pay(a, hs, clock, work[0], work[1], lanes, market.reference, market.terms[0])
+        for j in range(lanes):
+            clock[STEPS + j] += np.uint64(1)
+            terminated = a[STATUS + j] != ALIVE
+            truncated = (not terminated) & (clock[STEPS + j] == clock[LENGTH + j])
+            outcome.rewards[n + j] = a[REWARD + j]
+            outcome.terminated[n + j] = terminated
+            outcome.truncated[n + j] = truncated
+            ended += int(terminated | truncated)
+        observe(market, a, hs, clock, work[0], work[1], np.uint64(0), lanes, n, seen)
+        if outcome.told.size > 0:
+            tell(market, a, hs, clock, np.uint64(0), lanes, n, outcome.told)
+    if restart.size > 0:
+        for who in range(np.uint64(first * LANES), np.uint64(min(last * LANES, accounts.total))):
+            if restart[who]:
+                ended -= int(outcome.terminated[who] | outcome.truncated[who])
+                _begin(market, accounts, work, outcome, who, NO_WISH, seen)
+    return int(ended)
+
+
+@compiled
+def first_outside(actions: Floats, limits: Floats, symbols: int) -> int:
+    """Number of the first entry of all actions that is outside its space, or −1."""
+    return _first_outside(actions, limits, symbols, 0, len(actions) // LANES + 1)
 
 
 @inlined
-def _advance(market: Market, accounts: Accounts, n: int) -> None:
-    book, row = accounts.book, accounts.clock[n, ROW] + 1
-    before = book.account[n, ledger.EQUITY]
-    status = ledger.step(book, n, market.prices, row, market.terms)
-    traded = book.flows[n, ledger.TRADED] > 0.0
-    accounts.clock[n, ROW] = row
-    accounts.clock[n, BARS_HELD] = 0 if traded else accounts.clock[n, BARS_HELD] + 1
-    accounts.rewards[n] = reward(market.reward, before, book.account[n, ledger.EQUITY])
-    accounts.terminated[n] = status == ledger.RUINED
-    accounts.truncated[n] = status == ledger.ALIVE and row == accounts.clock[n, LAST_ROW]
+def _first_outside(actions: Floats, limits: Floats, symbols: int, first: Index, last: Index) -> int:
+    """Number of the first entry of the blocks' actions that is outside its space, or −1."""
+    for n in range(first * LANES, min(last * LANES, len(actions))):
+        for k in range(actions.shape[1]):
+            value, part = actions[n, k], k // symbols
+            if not (limits[part, 0] <= value) & (value <= limits[part, 1]):  # NaN is in no interval
+                return int(n * actions.shape[1] + k)
+    return -1
+
+
+@compiled_part
+def _aim(market: Market, hs: Floats, lanes: Index, n: Index, actions: Floats) -> None:
+    """Make targets and exits of actions."""
+    terms, levels, symbols = market.terms[0], market.levels, np.uint64(len(hs))
+    low, high, in_grid = terms.low, terms.high, terms.kind == GRID
+    for i in range(symbols):
+        h = hs[i]
+        for j in range(lanes):
+            value = actions[n + j, i]
+            if in_grid:
+                value = levels[0, np.int64(value)]
+            h[TARGET + j] = min(max(value, low), high)
+    if terms.kind == SIMPLEX:
+        _onto_simplex(hs, lanes)
+    if terms.has_exits:
+        _set_exits(hs, lanes, n, actions, symbols, terms.stops, levels[1], in_grid, STOP_LOSS)
+        column = symbols * np.uint64(2 if terms.stops > 1 else 1)
+        _set_exits(hs, lanes, n, actions, column, terms.takes, levels[2], in_grid, TAKE_PROFIT)
 
 
 @inlined
-def _observe(market: Market, accounts: Accounts, n: int, seen: Float32s) -> None:
-    book, row = accounts.book, np.uintp(accounts.clock[n, ROW])
-    who, columns = np.uintp(n), np.uintp(market.rows.shape[1])
-    for column in range(columns):  # unsigned: without wrap-around checks the copy is vectorised
-        seen[who, column] = market.rows[row, column]
-    equity, units = book.account[n, ledger.EQUITY], book.units[n, 0]
-    weight, unrealised, held, drawdown, cash = 0.0, 0.0, 0.0, -1.0, 0.0
-    if equity > 0.0:  # else ruined: nothing is held, and nothing more can be decided
-        close = market.prices.mark[row, 0]
-        weight = units * close / equity
-        if units != 0.0:
-            unrealised = math.copysign(1.0, units) * math.log(close / book.entry[n, 0])
-        held = min(accounts.clock[n, BARS_HELD] / HOLDING_BARS, 1.0)
-        drawdown = equity / book.account[n, ledger.PEAK] - 1.0
-        cash = book.account[n, ledger.CASH] / equity
-    state = (weight, unrealised, held, drawdown, cash)
-    for k in range(len(state)):
-        entry = columns + np.uintp(k)
-        seen[who, entry] = min(max(state[k], market.low[entry]), market.high[entry])
+def _onto_simplex(hs: Floats, lanes: Index) -> None:
+    for j in range(lanes):
+        total = 0.0
+        for i in range(len(hs)):
+            total += hs[i, TARGET + j]
+        for i in range(len(hs)):
+            hs[i, TARGET + j] /= max(total, 1.0)
 
 
-assert len(ACCOUNT) == 5, "_observe writes the five entries of the account, in their order"
+@inlined
+def _set_exits(
+    hs: Floats,
+    lanes: Index,
+    n: Index,
+    actions: Floats,
+    column: Index,
+    count: int,
+    levels: Floats,
+    in_grid: bool,
+    field: Index,
+) -> None:
+    """Stops, or profit targets: the one level there is, or what the action says from ``column`` on."""
+    for i in range(np.uint64(len(hs))):
+        for j in range(lanes):
+            value = levels[0] if count == 1 else actions[n + j, column + i]
+            if (count > 1) & in_grid:
+                value = levels[np.int64(value)]
+            hs[i, field + j] = value

@@ -1,15 +1,16 @@
-"""Observation: named entries of a table's row and of the account, each bounded and causal."""
+"""Observation: named entries of a table's rows and of the account, each bounded and causal."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
+import gymnasium
 import numpy as np
 import pandas as pd
 
-from foretrade.markets.arrays import Float32s, Floats
+from foretrade.markets.arrays import Bools, Float32s, Floats
 from foretrade.markets.table import Table
 
 BOUND = 10.0
@@ -33,9 +34,15 @@ class Entry:
 
 @dataclass(frozen=True)
 class Layout:
-    """Where each entry stands in the flat observation."""
+    """Where each entry stands in the flat observation.
+
+    Args:
+        entries: In their order.
+        groups: The parts of a Dict observation: where each begins and ends, and its shape.
+    """
 
     entries: tuple[Entry, ...]
+    groups: Mapping[str, tuple[slice, tuple[int, ...]]]
 
     @cached_property
     def names(self) -> tuple[str, ...]:
@@ -59,28 +66,110 @@ class Layout:
     def high(self) -> Float32s:
         return np.array([entry.high for entry in self.entries], dtype=np.float32)
 
+    def space(self, *, as_dict: bool) -> gymnasium.spaces.Box | gymnasium.spaces.Dict:
+        """The Gymnasium space of flat or of Dict observations."""
+        if not as_dict:
+            return gymnasium.spaces.Box(self.low, self.high)
+        return gymnasium.spaces.Dict(
+            {
+                name: gymnasium.spaces.Box(self.low[at].reshape(shape), self.high[at].reshape(shape))
+                for name, (at, shape) in self.groups.items()
+            }
+        )
 
-ACCOUNT = (
-    Entry("account.weight", "weight", -BOUND, BOUND, "position value / equity"),
-    Entry("account.unrealised", "log return", -BOUND, BOUND, "since the average entry price, signed"),
-    Entry("account.bars_held", "ratio", 0.0, 1.0, f"bars since a trade / {HOLDING_BARS}, at most 1"),
-    Entry("account.drawdown", "ratio", -1.0, 0.0, "equity / highest equity of the episode − 1"),
-    Entry("account.cash", "weight", -BOUND, BOUND, "cash / equity"),
-)
+    def split(self, flat: Float32s) -> dict[str, Float32s]:
+        """Parts of flat observations ``[…, entries]``, as views."""
+        return {
+            name: flat[..., at].reshape(*flat.shape[:-1], *shape)
+            for name, (at, shape) in self.groups.items()
+        }
 
 
-def market_entries(table: Table, names: Sequence[str]) -> tuple[Entry, ...]:
-    """Entries for the named columns of a table."""
+def layout(
+    table: Table,
+    symbols: Sequence[str],
+    window: Sequence[str],
+    current: Sequence[str],
+    lookback_bars: int,
+    *,
+    shows_gaps: bool,
+    shows_pending: bool,
+) -> Layout:
+    """Entries of the windowed columns, of the current ones and of the account, in this order.
+
+    Of each, the oldest bar comes first; within a bar the symbols, within a symbol the columns.
+    """
     units = {column.name: column.unit for column in table.columns}
-    return tuple(
-        Entry(name, _unit(units[name]), -BOUND, BOUND, _normalisation(units[name])) for name in names
-    )
+    many = len(symbols) > 1
+
+    def column_entries(names: Sequence[str], lag: int) -> list[Entry]:
+        ago = f"[t-{lag}]" if lag else ""
+        return [
+            Entry(
+                f"{_of(symbol, many)}{name}{ago}", _unit(units[name]), -BOUND, BOUND, _how(units[name])
+            )
+            for symbol in symbols
+            for name in names
+        ]
+
+    seen = [entry for lag in reversed(range(lookback_bars)) for entry in column_entries(window, lag)]
+    now = column_entries(current, 0)
+    if shows_gaps:
+        now += [
+            Entry(
+                f"{_of(symbol, many)}has_bar", "flag", 0.0, 1.0, "1 if the symbol has a bar now, else 0"
+            )
+            for symbol in symbols
+        ]
+    own = account_entries(symbols, shows_pending=shows_pending)
+    sizes = [len(seen), len(now), len(own)]
+    shapes: list[tuple[int, ...]] = [(n,) for n in sizes]
+    shapes[0] = (lookback_bars, len(symbols), len(window)) if many else (lookback_bars, len(window))
+    starts = np.cumsum([0, *sizes])
+    groups = {
+        name: (slice(int(start), int(start + size)), shape)
+        for name, start, size, shape in zip(
+            ("window", "current", "account"), starts[:-1], sizes, shapes, strict=True
+        )
+        if size
+    }
+    return Layout((*seen, *now, *own), groups)
 
 
-def market_rows(table: Table, names: Sequence[str], asset: int) -> Float32s:
-    """Normalised, bounded values of the named columns, ``[bars, columns]``; row ``t`` uses rows ≤ t."""
-    rows = np.column_stack([_normalise(table, name, asset) for name in names])
-    return np.ascontiguousarray(np.clip(rows, -BOUND, BOUND), dtype=np.float32)
+def account_entries(symbols: Sequence[str], *, shows_pending: bool) -> list[Entry]:
+    """What the account shows of itself; the kernel writes it in this order."""
+    many, entries = len(symbols) > 1, []
+    for symbol in symbols:
+        own = f"{_of(symbol, many)}account"
+        entries += [
+            Entry(f"{own}.weight", "weight", -BOUND, BOUND, "position value / equity"),
+            Entry(f"{own}.unrealised", "return", -BOUND, BOUND, "since the average entry price, signed"),
+            Entry(
+                f"{own}.bars_held", "ratio", 0.0, 1.0, f"bars since a trade / {HOLDING_BARS}, up to 1"
+            ),
+        ]
+        if shows_pending:
+            entries.append(
+                Entry(f"{own}.pending", "weight", -BOUND, BOUND, "value of the unfilled order / equity")
+            )
+    return [
+        *entries,
+        Entry("account.drawdown", "ratio", -1.0, 0.0, "equity / highest equity of the episode − 1"),
+        Entry("account.cash", "weight", -BOUND, BOUND, "cash / equity"),
+    ]
+
+
+def market_rows(table: Table, names: Sequence[str], assets: Sequence[int], known: Bools) -> Float32s:
+    """Normalised, bounded values ``[bars, symbols × columns]``; row ``t`` uses rows ≤ t.
+
+    Where a symbol is not ``known`` (``[bars, symbols]``) its entries are 0.
+    """
+    rows = np.empty((len(table), len(assets), len(names)), dtype=np.float32)
+    for k, name in enumerate(names):
+        for i, asset in enumerate(assets):
+            values = np.clip(_normalise(table, name, asset), -BOUND, BOUND)
+            rows[:, i, k] = np.where(known[:, i], values, 0.0)
+    return rows.reshape(len(table), -1)
 
 
 def _normalise(table: Table, name: str, asset: int) -> Floats:
@@ -93,11 +182,15 @@ def _normalise(table: Table, name: str, asset: int) -> Floats:
     return scaled
 
 
+def _of(symbol: str, many: bool) -> str:
+    return f"{symbol}:" if many else ""
+
+
 def _unit(unit: str) -> str:
     return "rms" if unit == "log return" else unit
 
 
-def _normalisation(unit: str) -> str:
+def _how(unit: str) -> str:
     if unit == "log return":
         return f"divided by its own root mean square over the last {RMS_WINDOW_BARS} bars"
     return "none: the column is scaled by its own past already"

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
+from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
+from typing import Any, TypeAlias
 
 import gymnasium
 import numpy as np
@@ -11,12 +13,21 @@ from gymnasium.vector import AutoresetMode
 from gymnasium.vector.utils import batch_space
 
 from foretrade.envs import kernel
+from foretrade.envs.actions import InvalidAction
+from foretrade.envs.episodes import NO_WISH
 from foretrade.envs.market import MarketEnv
-from foretrade.markets import ledger
+from foretrade.envs.writing import TOLD, TOLD_PER_SYMBOL
+from foretrade.markets.accounts import new_accounts
 from foretrade.markets.arrays import AnyArray, Bools, Float32s, Floats
+from foretrade.markets.trading import new_workspace
+
+Observations: TypeAlias = Any  # float32 [accounts, entries], or a dict of such arrays
+Step: TypeAlias = tuple[Observations, Floats, Bools, Bools, dict[str, Any]]
+
+NOBODY = np.zeros(0, dtype=np.bool_)
 
 
-class MarketVectorEnv(gymnasium.vector.VectorEnv[Float32s, AnyArray, AnyArray]):
+class MarketVectorEnv(gymnasium.vector.VectorEnv[Observations, AnyArray, AnyArray]):
     """``num_envs`` accounts of one :class:`MarketEnv`, which share its arrays.
 
     Account ``i`` sees, draws and earns the same bits as a ``MarketEnv`` that was reset with the seed
@@ -29,10 +40,16 @@ class MarketVectorEnv(gymnasium.vector.VectorEnv[Float32s, AnyArray, AnyArray]):
             observation and info in ``infos["final_obs"]`` and ``infos["final_info"]``; ``DISABLED``
             leaves it to ``reset(options={"reset_mask": …})``.
         market: A market to copy; or give its arguments as keywords.
-
-    Observations, rewards and flags are new arrays at each step; ``infos`` holds an array per key of
-    the single environment's info.
+        copy: Whether each step returns new arrays. Without it observations alternate between two
+            buffers, so that those of a step last until the step after the next; rewards and flags
+            last until the next.
+        infos: Whether ``infos`` hold an array per key of the single environment's info; without it
+            they tell only of ended episodes.
+        threads: How many threads step the accounts; the bits do not depend on it.
+        buffers: Two arrays ``[num_envs, entries]``, float32, to write observations into.
     """
+
+    _pool: ThreadPoolExecutor | None
 
     def __init__(
         self,
@@ -40,14 +57,18 @@ class MarketVectorEnv(gymnasium.vector.VectorEnv[Float32s, AnyArray, AnyArray]):
         *,
         autoreset_mode: AutoresetMode = AutoresetMode.NEXT_STEP,
         market: MarketEnv | None = None,
+        copy: bool = True,
+        infos: bool = True,
+        threads: int = 1,
+        buffers: tuple[Float32s, Float32s] | None = None,
         **arguments: Any,
     ) -> None:
-        if num_envs < 1:
-            raise ValueError(f"num_envs must be at least 1, got {num_envs}")
+        if num_envs < 1 or threads < 1:
+            raise ValueError(f"num_envs and threads must be at least 1, got {num_envs} and {threads}")
         if market is not None and arguments:
             raise ValueError("give a market or its arguments, not both")
         self.env = MarketEnv(**arguments) if market is None else market
-        self.num_envs = num_envs
+        self.num_envs, self.copy, self.infos = num_envs, copy, infos
         self.autoreset_mode = AutoresetMode(autoreset_mode)
         self.metadata = self.env.metadata | {"autoreset_mode": self.autoreset_mode}
         self.render_mode = None
@@ -55,18 +76,21 @@ class MarketVectorEnv(gymnasium.vector.VectorEnv[Float32s, AnyArray, AnyArray]):
         self.single_action_space = self.env.action_space
         self.observation_space = batch_space(self.single_observation_space, num_envs)
         self.action_space = batch_space(self.single_action_space, num_envs)
-        self._accounts = kernel.new_accounts(num_envs)
-        self._seen = np.zeros((num_envs, self.env.market.low.size), dtype=np.float32)
-        self._random: list[np.random.Generator | None] = [None] * num_envs
+        self._symbols = len(self.env.symbols)
+        self._accounts = new_accounts(num_envs, self._symbols)
+        self._outcome = kernel.new_outcome(num_envs, self._symbols, tells=infos)
+        self._buffers = self._checked(buffers)
+        self._current = 0
         self._ended = np.ones(num_envs, dtype=np.bool_)
         self._begun = False
+        self._share_out(threads)
 
     def reset(
         self,
         *,
         seed: int | list[int | None] | None = None,
         options: dict[str, Any] | None = None,
-    ) -> tuple[Float32s, dict[str, Any]]:
+    ) -> tuple[Observations, dict[str, Any]]:
         """Begin new episodes; account ``i`` is seeded with ``seed + i``, or with ``seed[i]``.
 
         ``options`` are those of the single environment, and ``reset_mask`` (bool, ``[num_envs]``),
@@ -78,14 +102,13 @@ class MarketVectorEnv(gymnasium.vector.VectorEnv[Float32s, AnyArray, AnyArray]):
             raise ValueError(f"reset_mask must hold {self.num_envs} booleans, one at least true")
         if not self._begun and not mask.all():
             raise ValueError("the first reset must reset every account")
-        for i, one in enumerate(self._seeds(seed)):
-            if mask[i] and one is not None:
-                self._random[i] = seeding.np_random(one)[0]
-        self._restart(np.flatnonzero(mask), chosen)
+        wish = self.env.wish(chosen)
+        self._seed(mask, self._seeds(seed))
+        self._begin(np.flatnonzero(mask), wish)
         self._begun = True
-        return self._seen.copy(), self._infos()
+        return self._shown(), self._infos()
 
-    def step(self, actions: AnyArray) -> tuple[Float32s, Floats, Bools, Bools, dict[str, Any]]:
+    def step(self, actions: AnyArray) -> Step:
         """Advance every account by one bar.
 
         Raises:
@@ -94,52 +117,89 @@ class MarketVectorEnv(gymnasium.vector.VectorEnv[Float32s, AnyArray, AnyArray]):
         """
         if not self._begun:
             raise RuntimeError("call reset() before step()")
-        playing = ~self._ended
-        if self.autoreset_mode is AutoresetMode.DISABLED and not playing.all():
+        waiting = self._ended.any()
+        if self.autoreset_mode is AutoresetMode.DISABLED and waiting:
             over = np.flatnonzero(self._ended)
             raise RuntimeError(f"the episodes of accounts {over.tolist()} are over; reset them")
-        self._accounts.book.targets[:, 0] = self.env.actions.decode_many(actions)
-        ended = kernel.advance(self.env.market, self._accounts, playing, self._seen)
-        if not playing.all():  # NEXT_STEP: their episodes ended a step ago
-            self._restart(np.flatnonzero(~playing), {})
+        rows = self.env.actions.rows(actions, self.num_envs, self._symbols)
+        self._current = 1 - self._current
+        ended = self._advance(rows, self._ended if waiting else NOBODY)
         if not ended:
-            return *self._outcome(), self._infos()
-        self._ended = self._accounts.terminated | self._accounts.truncated
+            if waiting:
+                self._ended[:] = False
+            return *self._results(), self._infos()
+        np.logical_or(self._outcome.terminated, self._outcome.truncated, out=self._ended)
         if self.autoreset_mode is not AutoresetMode.SAME_STEP:
-            return *self._outcome(), self._infos()
+            return *self._results(), self._infos()
         return self._same_step_outcome()
 
-    def _same_step_outcome(self) -> tuple[Float32s, Floats, Bools, Bools, dict[str, Any]]:
+    def close_extras(self, **kwargs: Any) -> None:
+        """Let the threads go."""
+        if self._pool is not None:
+            self._pool.shutdown()
+            self._pool = None
+
+    def _advance(self, rows: Floats, restart: Bools) -> int:
+        seen, ended = self._buffers[self._current], 0
+        shared = (self._market, self._state)
+        if self._pool is None:
+            first, last = self._shares[0]
+            ended = kernel.advance(*shared, self._work[0], self._told, rows, restart, seen, first, last)
+            self._refuse(rows, ended)
+            return int(ended)
+        self._refuse(rows, -1 - kernel.first_outside(rows, self.env.market.limits, self._symbols))
+        jobs = [
+            self._pool.submit(
+                kernel.advance, *shared, work, self._told, rows, restart, seen, first, last
+            )
+            for work, (first, last) in zip(self._work, self._shares, strict=True)
+        ]
+        return sum(int(job.result()) for job in jobs)
+
+    def _refuse(self, rows: Floats, done: int) -> None:
+        if done < 0:
+            self._current = 1 - self._current
+            account, entry = divmod(-1 - done, rows.shape[1])
+            raise InvalidAction(f"account {account}: {self.env.actions.complaint(rows[account], entry)}")
+
+    def _same_step_outcome(self) -> Step:
         over = self._ended.copy()
-        last_infos = self._infos()
-        last_seen, rewards, terminated, truncated = self._outcome()
-        self._restart(np.flatnonzero(over), {})
-        infos = self._infos() | {"final_obs": np.full(self.num_envs, None, dtype=object)}
-        for i in np.flatnonzero(over):
-            infos["final_obs"][i] = last_seen[i]
-        infos |= {"_final_obs": over, "final_info": last_infos, "_final_info": over}
-        return self._seen.copy(), rewards, terminated, truncated, infos
+        which = np.flatnonzero(over)
+        _, rewards, terminated, truncated = self._results()
+        rewards, terminated, truncated = rewards.copy(), terminated.copy(), truncated.copy()
+        last_seen, last_infos = self._buffers[self._current][which], self._infos()
+        self._begin(which, NO_WISH)
+        final = np.full(self.num_envs, None, dtype=object)
+        for i, seen in zip(which, last_seen, strict=True):
+            final[i] = self.env.layout.split(seen) if self.env.as_dict else seen
+        infos = self._infos() | {"final_obs": final, "_final_obs": over}
+        infos |= {"final_info": last_infos, "_final_info": over}
+        return self._shown(), rewards, terminated, truncated, infos
 
-    def _outcome(self) -> tuple[Float32s, Floats, Bools, Bools]:
-        accounts = self._accounts
-        return (
-            self._seen.copy(),
-            accounts.rewards.copy(),
-            accounts.terminated.copy(),
-            accounts.truncated.copy(),
-        )
+    def _results(self) -> tuple[Observations, Floats, Bools, Bools]:
+        rewards, terminated, truncated, _ = self._outcome
+        if self.copy:
+            return self._shown(), rewards.copy(), terminated.copy(), truncated.copy()
+        return self._shown(), rewards, terminated, truncated
 
-    def _restart(self, which: AnyArray, options: dict[str, Any]) -> None:
-        for i in which.tolist():
-            start, length = self.env.draw_episode(self._generator(i), options)
-            kernel.begin(self.env.market, self._accounts, i, start, length, self._seen)
-            self._ended[i] = False
+    def _shown(self) -> Observations:
+        seen = self._buffers[self._current]
+        seen = seen.copy() if self.copy else seen
+        return self.env.layout.split(seen) if self.env.as_dict else seen
 
-    def _generator(self, i: int) -> np.random.Generator:
-        generator = self._random[i]
-        if generator is None:
-            generator = self._random[i] = seeding.np_random(None)[0]
-        return generator
+    def _begin(self, which: AnyArray, wish: Floats) -> None:
+        seen = self._buffers[self._current]
+        kernel.begin(self._market, self._state, self._work[0], self._told, which, wish, seen)
+        self._ended[which] = False
+
+    def _seed(self, mask: Bools, seeds: list[int | None]) -> None:
+        keys, episodes = self._accounts.get("key"), self._accounts.get("episode")
+        for i in np.flatnonzero(mask):
+            if seeds[i] is not None or not self._begun:
+                keys[i] = seeding.np_random(seeds[i])[0].integers(2**63)
+                episodes[i] = 0
+        self._accounts.put("key", keys)
+        self._accounts.put("episode", episodes)
 
     def _seeds(self, seed: int | list[int | None] | None) -> list[int | None]:
         if seed is None:
@@ -151,15 +211,45 @@ class MarketVectorEnv(gymnasium.vector.VectorEnv[Float32s, AnyArray, AnyArray]):
         return list(seed)
 
     def _infos(self) -> dict[str, Any]:
-        book, prices = self._accounts.book, self.env.market.prices
-        row, everyone = self._accounts.clock[:, kernel.ROW], np.ones(self.num_envs, dtype=np.bool_)
-        values = dict(zip(ledger.FLOWS, book.flows.T.copy(), strict=True))
-        values |= {
-            "row": row.copy(),
-            "equity": book.account[:, ledger.EQUITY].copy(),
-            "cash": book.account[:, ledger.CASH].copy(),
-            "units": book.units[:, 0].copy(),
-            "fill_price": prices.fill[row, 0],
-            "close": prices.mark[row, 0],
-        }
+        if not self.infos:
+            return {}
+        told, names = self._outcome.told, len(TOLD)
+        values: dict[str, Any] = dict(zip(TOLD, told[:, :names].T.copy(), strict=True))
+        each = told[:, names:].reshape(self.num_envs, self._symbols, -1)
+        each = each[:, 0] if self._symbols == 1 else each
+        values |= dict(zip(TOLD_PER_SYMBOL, np.moveaxis(each, -1, 0).copy(), strict=True))
+        market = values["market"].astype(np.int64)
+        values["row"] = values["row"].astype(np.int64) - np.array(self.env.offsets)[market]
+        values["market"] = market
+        everyone = np.ones(self.num_envs, dtype=np.bool_)
         return values | {f"_{key}": everyone for key in values}
+
+    def _checked(self, buffers: tuple[Float32s, Float32s] | None) -> tuple[Float32s, Float32s]:
+        shape = (self.num_envs, len(self.env.layout.entries))
+        if buffers is None:
+            return np.zeros(shape, dtype=np.float32), np.zeros(shape, dtype=np.float32)
+        for buffer in buffers:
+            if buffer.shape != shape or buffer.dtype != np.float32 or not buffer.flags.c_contiguous:
+                raise ValueError(f"buffers must be contiguous float32 arrays of shape {shape}")
+        return buffers
+
+    def _share_out(self, threads: int) -> None:
+        blocks = len(self._accounts.account)
+        edges = np.linspace(0, blocks, min(threads, blocks) + 1).astype(int).tolist()
+        self._threads = threads
+        self._shares = list(pairwise(edges))
+        self._work = [tuple(new_workspace(self._symbols)) for _ in self._shares]
+        many = len(self._shares) > 1
+        self._pool = ThreadPoolExecutor(len(self._shares)) if many else None
+        self._market, self._state = tuple(self.env.market), tuple(self._accounts)
+        self._told = tuple(self._outcome)
+
+    def __getstate__(self) -> dict[str, Any]:
+        state = self.__dict__.copy()
+        for name in ("_pool", "_work", "_shares", "_market", "_state", "_told"):
+            del state[name]
+        return state
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._share_out(self._threads)

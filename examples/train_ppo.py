@@ -8,6 +8,7 @@ from foretrade.agents.baselines import Constant
 from foretrade.agents.ppo import train_ppo
 from foretrade.agents.ppo_config import PPOConfig
 from foretrade.backtests.metrics import score_run
+from foretrade.envs.episodes import Episodes
 from foretrade.markets.splits import Blocks
 
 
@@ -15,7 +16,7 @@ def main(steps: int = 98_304, folder: str = "runs/train_ppo") -> None:
     bars = foretrade.load("sp500")
     rows = Blocks(train="2003-01-01", validation="2012-01-01", test="2014-01-01").rows(bars)
 
-    training = foretrade.MarketEnv(bars, rows=rows["train"], random_start=True, episode_bars=252)
+    training = foretrade.MarketEnv(bars, rows=rows["train"], episodes=Episodes(252, random_start=True))
     validation = foretrade.MarketEnv(bars, rows=rows["validation"])
     test = foretrade.MarketEnv(bars, rows=rows["test"])
 

@@ -14,12 +14,14 @@ from foretrade.envs.registration import register_environments
 if TYPE_CHECKING:
     from foretrade.backtests.engine import Run, run
     from foretrade.config import Experiment
+    from foretrade.envs.episodes import Episodes
     from foretrade.envs.market import MarketEnv
     from foretrade.forecasters.base import Forecast, Forecaster
     from foretrade.forecasters.rolling import rolling_forecasts
     from foretrade.markets.bars import Bars, DataError
     from foretrade.markets.costs import Costs
     from foretrade.markets.features import compute_features
+    from foretrade.markets.rules import Rules
     from foretrade.markets.sources import load, load_bars
     from foretrade.markets.table import Table
 
@@ -29,10 +31,12 @@ __all__ = [
     "Bars",
     "Costs",
     "DataError",
+    "Episodes",
     "Experiment",
     "Forecast",
     "Forecaster",
     "MarketEnv",
+    "Rules",
     "Run",
     "Table",
     "compute_features",
@@ -46,10 +50,12 @@ _HOMES = {
     "Bars": "markets.bars",
     "Costs": "markets.costs",
     "DataError": "markets.bars",
+    "Episodes": "envs.episodes",
     "Experiment": "config",
     "Forecast": "forecasters.base",
     "Forecaster": "forecasters.base",
     "MarketEnv": "envs.market",
+    "Rules": "markets.rules",
     "Run": "backtests.engine",
     "Table": "markets.table",
     "compute_features": "markets.features",

@@ -16,11 +16,12 @@ from pydantic import TypeAdapter, ValidationError
 
 from foretrade.agents.ppo_config import PPOConfig
 from foretrade.envs.actions import PositionActions, WeightActions
-from foretrade.envs.rewards import Reward
+from foretrade.envs.rewards import RewardName
 from foretrade.errors import ForetradeError
 from foretrade.markets.costs import Costs
 from foretrade.markets.features import FeatureConfig
 from foretrade.markets.fills import Fill
+from foretrade.markets.rules import Rules
 from foretrade.markets.sources import DataConfig
 from foretrade.markets.splits import Blocks, WalkForward
 from foretrade.storage import content_hash
@@ -76,15 +77,19 @@ class MarketConfig:
     actions: Literal["weight", "position"] = "weight"
     weight_bounds: tuple[float, float] = (-1.0, 1.0)
     positions: tuple[float, ...] = (-1.0, 0.0, 1.0)
-    max_leverage: float = 1.0
-    no_trade_band: float = 0.0
-    reward: Reward = "log_growth"
+    reward: RewardName = "log_growth"
+    rules: Rules = Rules()
 
     def __post_init__(self) -> None:
         WeightActions(*self.weight_bounds)
         PositionActions(self.positions)
-        if not (self.max_leverage > 0 and self.no_trade_band >= 0):
-            raise ValueError("max_leverage must be positive, and no_trade_band not negative")
+
+    @property
+    def action_space(self) -> WeightActions | PositionActions:
+        """What the agent may ask for."""
+        if self.actions == "weight":
+            return WeightActions(*self.weight_bounds)
+        return PositionActions(self.positions)
 
 
 @dataclass(frozen=True)
@@ -167,7 +172,9 @@ def from_dict(values: Mapping[str, Any]) -> Experiment:
         return TypeAdapter(Experiment).validate_python(values)
     except ValidationError as error:
         first = error.errors()[0]
-        key = ".".join(str(part) for part in first["loc"]) or "experiment"
+        # a field that takes numbers or arrays is named with the branch that failed
+        parts = [str(part) for part in first["loc"] if part != "float"]
+        key = ".".join(part for part in parts if not part.startswith("is-instance")) or "experiment"
         message = first["msg"].removeprefix("Value error, ")
         raise ConfigError(f"{key} = {first['input']!r}: {message}") from error
 

@@ -16,6 +16,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from foretrade.agents.ppo_config import PPOConfig
 from foretrade.config import member_name
+from foretrade.envs.episodes import Episodes
 from foretrade.envs.market import MarketEnv
 from foretrade.job import Job
 from foretrade.lineup import (
@@ -180,7 +181,7 @@ def _policy_tasks(job: Job) -> Iterator[PolicyTask]:
     )
     for agent, forecasts in SEES_FORECASTS.items():
         training = job.env(
-            "train", forecasts=forecasts, random_start=True, episode_bars=ppo.episode_bars
+            "train", forecasts=forecasts, episodes=Episodes(ppo.episode_bars, random_start=True)
         )
         validation = job.env("validation", forecasts=forecasts)
         for seed, name in zip(job.config.policy_seeds, policy_names(job, agent), strict=True):

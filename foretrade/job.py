@@ -10,8 +10,9 @@ from typing import Any
 from rich.console import Console
 
 from foretrade.config import ConfigError, Experiment, member_name
+from foretrade.envs.actions import WeightActions
+from foretrade.envs.episodes import Episodes
 from foretrade.envs.market import MarketEnv
-from foretrade.markets import ledger
 from foretrade.markets.bars import Bars, DataError
 from foretrade.markets.features import compute_features
 from foretrade.markets.fills import StaleOpenWarning, stale_open_message
@@ -69,12 +70,7 @@ class Job:
     def _check_markets(self) -> None:
         market = self.config.market
         try:
-            ledger.terms(
-                self.config.costs,
-                max_leverage=market.max_leverage,
-                no_trade_band=market.no_trade_band,
-            )
-            self._market(self.features, "train", episode_bars=self.config.ppo.episode_bars)
+            self._market(self.features, "train", episodes=Episodes(bars=self.config.ppo.episode_bars))
         except DataError:
             raise
         except ValueError as error:
@@ -139,17 +135,14 @@ class Job:
         market = self.config.market
         chosen = {
             "observe": [*self.features.names, *extra],
-            "actions": market.actions,
-            "weight_bounds": market.weight_bounds,
-            "positions": market.positions,
-            "max_leverage": market.max_leverage,
-            "no_trade_band": market.no_trade_band,
+            "actions": market.action_space,
+            "rules": market.rules,
         }
         return self._market(self.table, block, **(chosen | options))
 
     def benchmark_env(self, block: str) -> MarketEnv:
         """The same prices, fills and costs for buy-and-hold and cash, whatever the agent may do."""
-        return self._market(self.features, block, weight_bounds=(0.0, 1.0))
+        return self._market(self.features, block, actions=WeightActions(0.0, 1.0))
 
     def _market(self, table: Table, block: str, **options: Any) -> MarketEnv:
         market = self.config.market

@@ -7,9 +7,13 @@ from numpy.typing import NDArray
 
 Floats: TypeAlias = NDArray[np.float64]
 Float32s: TypeAlias = NDArray[np.float32]
+UInts: TypeAlias = NDArray[np.uint64]
 Ints: TypeAlias = NDArray[np.int64]
 Bools: TypeAlias = NDArray[np.bool_]
 AnyArray: TypeAlias = NDArray[Any]
+
+Index: TypeAlias = int | np.uint64
+"""Of compiled code; unsigned where it counts lanes, so that no index is tested for a negative value."""
 
 
 def read_only(array: AnyArray) -> AnyArray:

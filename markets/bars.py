@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
 from typing import Any
 
@@ -16,13 +16,17 @@ from foretrade.storage import content_hash
 
 PRICE_FIELDS = ("open", "high", "low", "close")
 FIELDS = (*PRICE_FIELDS, "volume")
+ACTIONS = {
+    "dividend": np.float64(0.0),
+    "split": np.float64(1.0),
+}  # and their values where nothing happens
 
 
 class DataError(ForetradeError, ValueError):
     """Data that cannot be used; the message names the place and the remedy."""
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Bars:
     """Open, high, low, close and volume of some symbols, shape ``[bars, symbols]``.
 
@@ -38,6 +42,8 @@ class Bars:
         periods_per_year: Bars in a year, for annualisation.
         timezone: IANA name of the exchange's clock, for calendar dates.
         source: Where the data came from, named in every error.
+        dividend: Paid per unit held into the bar (its ex-date), in quote currency; default none.
+        split: Units that each unit held into the bar becomes (2 for two-for-one); default 1.
 
     Raises:
         DataError: A shape, stamp or value is impossible.
@@ -54,6 +60,8 @@ class Bars:
     periods_per_year: float
     timezone: str
     source: str
+    dividend: Floats = field(default_factory=lambda: np.zeros(0))
+    split: Floats = field(default_factory=lambda: np.zeros(0))
 
     def __post_init__(self) -> None:
         closes_at = _checked_stamps(self.closes_at, self.source)
@@ -69,12 +77,24 @@ class Bars:
             if array.shape != shape:
                 raise DataError(f"{self.source}: {name} has shape {array.shape}, expected {shape}")
             object.__setattr__(self, name, read_only(array))
+        for name, nothing in ACTIONS.items():
+            values = np.asarray(getattr(self, name), dtype=np.float64)
+            if values.size and values.shape != shape:
+                raise DataError(f"{self.source}: {name} has shape {values.shape}, expected {shape}")
+            happens = bool((values != nothing).any())
+            array = read_only(values) if happens else np.broadcast_to(nothing, shape)
+            object.__setattr__(self, name, array)
         if not (np.isfinite(self.periods_per_year) and self.periods_per_year > 0):
             raise DataError(f"{self.source}: periods_per_year must be positive")
         _check_values(self)
 
     def __len__(self) -> int:
         return len(self.closes_at)
+
+    def __repr__(self) -> str:
+        names = ", ".join(self.symbols[:3]) + (", …" if len(self.symbols) > 3 else "")
+        first, last = (self.dates[k].date() for k in (0, -1))
+        return f"<Bars {self.source}: {len(self)} × {self.frequency} of {names}, {first} … {last}>"
 
     def __reduce__(self) -> tuple[Any, ...]:
         return type(self), tuple(getattr(self, field.name) for field in fields(self))
@@ -97,16 +117,32 @@ class Bars:
         """Exchange-local calendar date of each close, timezone-naive, ``[bars]``."""
         return self.closes_at.tz_convert(self.timezone).tz_localize(None).normalize()
 
+    @property
+    def has_corporate_actions(self) -> bool:
+        """Whether any dividend or split is in the data."""
+        return bool(np.any(self.dividend) or np.any(self.split != 1.0))
+
+    @cached_property
+    def total_return(self) -> Floats:
+        """Units that one unit has become by each close, dividends reinvested at it, ``[bars, symbols]``.
+
+        Price × this is the price that features and labels see: its ratios are total returns. It grows
+        from 1 with time, so that later dividends and splits change nothing earlier.
+        """
+        close = np.where(self.present, self.close, np.inf)
+        return np.asarray(np.cumprod(self.split * (1.0 + self.dividend / close), axis=0))
+
     @cached_property
     def content_hash(self) -> str:
         """SHA-256 of everything but the name of the source."""
-        arrays = [getattr(self, name) for name in FIELDS]
+        names = (*FIELDS, *ACTIONS) if self.has_corporate_actions else FIELDS
+        arrays = [getattr(self, name) for name in names]
         calendar = [self.frequency, float(self.periods_per_year), self.timezone]
         return content_hash(list(self.symbols), self.stamps, arrays, calendar)
 
     def rows(self, start: int, stop: int) -> Bars:
         """The bars ``start … stop - 1``."""
-        part = {name: getattr(self, name)[start:stop] for name in FIELDS}
+        part = {name: getattr(self, name)[start:stop] for name in (*FIELDS, *ACTIONS)}
         return replace(self, closes_at=self.closes_at[start:stop], **part)
 
     def select(self, symbols: Sequence[str]) -> Bars:
@@ -115,10 +151,20 @@ class Bars:
         Raises:
             DataError: A symbol is unknown.
         """
+        picked = self.pick(symbols)
+        kept: Bools = np.any(picked.present, axis=1)
+        part = {name: getattr(picked, name)[kept] for name in (*FIELDS, *ACTIONS)}
+        return replace(picked, closes_at=self.closes_at[kept], **part)
+
+    def pick(self, symbols: Sequence[str]) -> Bars:
+        """The named symbols at all stamps.
+
+        Raises:
+            DataError: A symbol is unknown.
+        """
         columns = [self.column(symbol) for symbol in symbols]
-        kept: Bools = np.any(self.present[:, columns], axis=1)
-        part = {name: getattr(self, name)[kept][:, columns] for name in FIELDS}
-        return replace(self, symbols=tuple(symbols), closes_at=self.closes_at[kept], **part)
+        part = {name: getattr(self, name)[:, columns] for name in (*FIELDS, *ACTIONS)}
+        return replace(self, symbols=tuple(symbols), **part)
 
     def column(self, symbol: str) -> int:
         """Position of a symbol.
@@ -158,6 +204,10 @@ def _check_values(bars: Bars) -> None:
     missing = np.isnan(stacked)
     partial = missing & ~missing.all(axis=0)
     _refuse(bars, partial, "is NaN", "fill the gap at its source or drop the whole bar")
+    for name, nothing in ACTIONS.items():
+        values = getattr(bars, name)
+        usable = np.isfinite(values) & ((values >= 0) if nothing == 0 else (values > 0))
+        _refuse_action(bars, name, ~usable)
     _refuse(bars, np.isinf(stacked), "is infinite", "correct it or drop the bar")
     with np.errstate(invalid="ignore"):
         _refuse(bars, stacked[:4] <= 0, "is not positive", "correct the price or drop the bar")
@@ -169,6 +219,16 @@ def _check_values(bars: Bars) -> None:
             field = FIELDS.index(name)
             remedy = "correct the bar, or widen its high and low"
             _refuse(bars, outside[[index]], "lies outside low … high", remedy, first_field=field)
+
+
+def _refuse_action(bars: Bars, name: str, bad: Bools) -> None:
+    if bad.any():
+        row, asset = (int(i[0]) for i in np.nonzero(bad))
+        raise DataError(
+            f"{bars.source}: {bars.symbols[asset]}: column {name!r}, row {row} "
+            f"({bars.dates[row].date()}): {getattr(bars, name)[row, asset]} is impossible; "
+            f"write {ACTIONS[name]:g} where there is none"
+        )
 
 
 def _refuse(bars: Bars, bad: Bools, what: str, remedy: str, *, first_field: int = 0) -> None:

@@ -21,13 +21,30 @@ OPTIONS: dict[str, Any] = {
 
 
 def compiled(function: Function) -> Function:
-    """Compile a function that Python calls; the machine code is kept on disk."""
-    return _jit(function, cache=True)
+    """Compile a function that Python calls, and several threads at once; the code is kept on disk."""
+    return _jit(function, cache=True, nogil=True)
+
+
+def compiled_part(function: Function) -> Function:
+    """Compile a phase that kernels call; it is kept on disk as a part of them."""
+    return _jit(function)
 
 
 def inlined(function: Function) -> Function:
     """Compile a function into each kernel that uses it."""
     return _jit(function, inline="always")
+
+
+def bound(function: Callable[..., Any], *arguments: Any) -> Callable[..., Any]:
+    """The machine code of a compiled function for arguments of just these types.
+
+    It skips the look-up by type, which takes half of a small call's time; the caller sees to the types.
+    """
+    signature = tuple(numba.typeof(argument) for argument in arguments)
+    compiled_function: Any = function
+    compiled_function.compile(signature)
+    code: Callable[..., Any] = compiled_function.get_overload(signature)
+    return code
 
 
 def _jit(function: Function, **options: Any) -> Function:

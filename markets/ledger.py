@@ -1,305 +1,263 @@
 """The ledger: one accounting kernel for training, backtest and live.
 
-An account is ``cash`` and ``units`` per symbol, a row in the arrays of a :class:`Book`. One step runs
-from the close at which a decision was taken to the next close, in this order:
+An account is cash and units per symbol. One step runs from the close at which a decision was taken to
+the next close, in this order:
 
-1. *accrue*: borrow on shorts, financing on negative cash and interest on positive cash, for the
-   calendar time of the step, on what was carried out of the decision's close;
-2. *fill* (before 1, if it happens at the decision's own close): trade to the target weights at the
-   fill price. A weight is a fraction of the equity that is left **after** the
-   costs of that trade, so a weight of 1 is reachable;
-3. *mark*: value everything at the new close.
+1. *fill*, if orders fill at the decision's own close (an idealisation);
+2. *corporate actions* of the new bar: splits multiply units, dividends are paid on the units carried
+   into it (shorts pay them);
+3. *accrue*: borrow on shorts, financing on negative cash and interest on positive cash, for the
+   calendar time of the step, on what is carried;
+4. *fill*, if orders fill at the new open;
+5. *inside the bar*: stops, profit targets, and the margin at high and low, if asked for;
+6. *fill*, if orders fill at the new close;
+7. *mark*: value everything at the new close, and check the margin.
 
-Identity at every step: Δequity = price P&L − fee − spread − borrow − financing + interest.
-If equity is not positive at the fill or at the mark, all is sold there at cost: the account is
-ruined, for good.
+A weight is a fraction of the equity that is left **after** the costs of the trade, so a weight of 1 is
+reachable. Identity at every step: Δequity = price P&L + dividend + interest − fee − spread − impact −
+borrow − financing. Equity that is not positive at a fill or a mark is ruin, equity below the
+maintenance margin a margin call: all is sold there at cost, and the account trades no more.
 """
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any
 
 import numpy as np
 
-from foretrade.markets.arrays import Floats
-from foretrade.markets.compiled import inlined
-from foretrade.markets.costs import BPS, Costs
-
-SECONDS_PER_YEAR = 365 * 24 * 3600.0
-
-ACCOUNT = ("cash", "equity", "peak")
-FLOWS = (
-    "requested", "achieved", "fill_equity",
-    "price_pnl", "fee", "spread", "borrow", "financing", "interest", "traded",
-)  # fmt: skip
-CASH, EQUITY, PEAK = range(len(ACCOUNT))
-(
-    REQUESTED, ACHIEVED, FILL_EQUITY,
-    PRICE_PNL, FEE, SPREAD, BORROW, FINANCING, INTEREST, TRADED,
-) = range(len(FLOWS))  # fmt: skip
-
-ALIVE, RUINED = 0, 1
-ROUNDING = 1e-9  # a weight this close to its target is on it; what is left is float noise
-
-
-class Terms(NamedTuple):
-    """Costs as fractions, and limits: the constants of the kernel.
-
-    ``max_leverage`` bounds the sum of absolute weights at the fill; a target that differs from
-    the current weight by no more than ``no_trade_band`` is not traded, unless the limit is exceeded.
-    """
-
-    fee: float
-    half_spread: float
-    borrow: float
-    financing: float
-    interest: float
-    max_leverage: float
-    no_trade_band: float
-
-
-def terms(costs: Costs, *, max_leverage: float = 1.0, no_trade_band: float = 0.0) -> Terms:
-    """Kernel constants of a cost model.
-
-    Raises:
-        ValueError: A limit is impossible, or costs and leverage together leave no equity.
-    """
-    if not (np.isfinite(max_leverage) and max_leverage > 0):
-        raise ValueError(f"max_leverage must be positive, got {max_leverage}")
-    if not (np.isfinite(no_trade_band) and no_trade_band >= 0):
-        raise ValueError(f"no_trade_band must not be negative, got {no_trade_band}")
-    if costs.trade_rate * max_leverage >= 1:
-        raise ValueError("fee and half-spread times max_leverage must stay below 1")
-    return Terms(
-        costs.fee_bps * BPS,
-        costs.half_spread_bps * BPS,
-        costs.borrow_bps_per_year * BPS,
-        costs.financing_bps_per_year * BPS,
-        costs.interest_bps_per_year * BPS,
-        max_leverage,
-        no_trade_band,
-    )
-
-
-class Book(NamedTuple):
-    """The books of ``n`` accounts; the kernel writes to them.
-
-    Args:
-        account: ``[n, len(ACCOUNT)]``; ``peak`` is the highest equity at a mark.
-        units, entry: Held, and their average price paid, ``[n, symbols]``.
-        flows: Amounts of the last step in quote currency, ``[n, len(FLOWS)]``; ``requested`` and
-            ``achieved`` are gross weights at the fill, signed if there is one symbol.
-        targets: Target weights of the next step, ``[n, symbols]``.
-    """
-
-    account: Floats
-    units: Floats
-    entry: Floats
-    flows: Floats
-    targets: Floats
-
-
-class Prices(NamedTuple):
-    """The prices that all accounts share.
-
-    Args:
-        mark: Close of each bar, or the last one of a symbol without a bar, ``[bars, symbols]``.
-        fill: Price at which the step to a bar trades; NaN where a symbol cannot be traded.
-        years: Calendar time since the close before, ``[bars]``.
-        fills_first: The fill happens at the close before itself (an idealisation): what accrues
-            over the step is then charged on what the fill has left.
-    """
-
-    mark: Floats
-    fill: Floats
-    years: Floats
-    fills_first: bool
-
-
-def new_book(accounts: int, symbols: int) -> Book:
-    """Books without money."""
-    return Book(
-        np.zeros((accounts, len(ACCOUNT))),
-        np.zeros((accounts, symbols)),
-        np.zeros((accounts, symbols)),
-        np.zeros((accounts, len(FLOWS))),
-        np.zeros((accounts, symbols)),
-    )
+from foretrade.markets import exits
+from foretrade.markets.accounts import (
+    ACCOUNT_FIELDS,
+    ALIVE,
+    BORROW,
+    CASH,
+    COST_SCALE,
+    DIVIDEND,
+    ENTRY,
+    EQUITY,
+    FEE,
+    FILL_EQUITY,
+    FINANCING,
+    HELD_BARS,
+    HOLDING_FIELDS,
+    IMPACT,
+    INTEREST,
+    LANES,
+    PEAK,
+    PENDING,
+    PRICE_PNL,
+    REASON,
+    ROW,
+    SPREAD,
+    STATUS,
+    TRADED,
+    UNITS,
+    Accounts,
+)  # fmt: skip  # isort: skip
+from foretrade.markets.arrays import Floats, Index, UInts
+from foretrade.markets.compiled import compiled, compiled_part, inlined
+from foretrade.markets.exchange import (
+    AT_DIVIDEND,
+    AT_SPLIT,
+    NEXT_CLOSE,
+    NEXT_OPEN,
+    YEARS,
+    Exchange,
+)  # fmt: skip  # isort: skip
+from foretrade.markets.orders import rebalance
+from foretrade.markets.quotes import lay_out
+from foretrade.markets.trading import (
+    BASE,
+    BEFORE,
+    BORROW_RATE,
+    FILL,
+    FINANCING_RATE,
+    GROSS,
+    INTEREST_RATE,
+    MARK,
+    NET,
+    OUT,
+    VALUED,
+    Workspace,
+    revalue,
+)  # fmt: skip  # isort: skip
 
 
 @inlined
-def deposit(book: Book, n: int, cash: float) -> None:
-    """Empty account ``n`` and put ``cash`` into it."""
-    for k in range(book.account.shape[1]):
-        book.account[n, k] = cash
-    for i in range(book.units.shape[1]):
-        book.units[n, i] = 0.0
-        book.entry[n, i] = 0.0
-    for k in range(book.flows.shape[1]):
-        book.flows[n, k] = 0.0
+def step(
+    a: Floats,
+    hs: Floats,
+    clock: UInts,
+    s: Floats,
+    ms: Floats,
+    lanes: Index,
+    prices: Floats,
+    rates: Floats,
+    terms: Any,
+) -> None:
+    """Take the first ``lanes`` accounts of a block from their row's close to the next row's."""
+    lay_out(a, hs, clock, ms, lanes, prices, rates, terms)
+    _clear(a, hs, s, ms, lanes)
+    for moment in range(3):  # the close before, the open, the close
+        if moment == NEXT_OPEN:
+            if terms.has_actions:
+                _corporate_actions(a, hs, clock, s, ms, lanes, prices)
+            _accrue(a, hs, clock, s, ms, lanes, prices, terms.compounds)
+        if terms.has_exits & (
+            (moment == NEXT_CLOSE) | ((moment == NEXT_OPEN) & (terms.fills == NEXT_OPEN))
+        ):
+            at_open = (moment == NEXT_OPEN) | (terms.fills != NEXT_OPEN)
+            exits.stop_or_take(a, hs, s, ms, lanes, at_open, moment == NEXT_CLOSE)
+        if terms.inside_margin & (moment == NEXT_CLOSE):
+            exits.call_margin_inside(a, hs, s, ms, lanes, terms)
+        if terms.fills == moment:
+            _fill(a, hs, s, ms, lanes, terms)
+    _mark(a, hs, s, ms, lanes, terms)
+
+
+@compiled_part
+def _clear(a: Floats, hs: Floats, s: Floats, ms: Floats, lanes: Index) -> None:
+    for j in range(lanes):
+        s[BEFORE + j] = a[EQUITY + j]
+        a[FILL_EQUITY + j] = a[PRICE_PNL + j] = a[DIVIDEND + j] = 0.0
+        a[FEE + j] = a[SPREAD + j] = a[IMPACT + j] = 0.0
+        a[BORROW + j] = a[FINANCING + j] = a[INTEREST + j] = a[TRADED + j] = 0.0
+    for i in range(len(hs)):
+        h = hs[i]
+        for j in range(lanes):
+            h[REASON + j] = 0.0
+            h[HELD_BARS + j] += 1.0
+
+
+@compiled_part
+def _corporate_actions(
+    a: Floats, hs: Floats, clock: UInts, s: Floats, ms: Floats, lanes: Index, prices: Floats
+) -> None:
+    for i in range(len(hs)):
+        h, m = hs[i], ms[i]
+        for j in range(lanes):
+            row = clock[ROW + j]
+            split, dividend = prices[row, i, AT_SPLIT], prices[row, i, AT_DIVIDEND]
+            h[UNITS + j] *= split
+            h[PENDING + j] *= split
+            h[ENTRY + j] /= split
+            m[VALUED + j] /= split
+            paid = h[UNITS + j] * dividend
+            a[DIVIDEND + j] += paid
+            a[CASH + j] += paid
+
+
+@compiled_part
+def _accrue(
+    a: Floats,
+    hs: Floats,
+    clock: UInts,
+    s: Floats,
+    ms: Floats,
+    lanes: Index,
+    prices: Floats,
+    compounds: bool,
+) -> None:
+    first = ms[0]
+    for i in range(len(hs)):
+        h, m = hs[i], ms[i]
+        for j in range(lanes):
+            short = -h[UNITS + j] * m[VALUED + j]
+            a[BORROW + j] += (short if short > 0.0 else 0.0) * m[BORROW_RATE + j]
+    for j in range(lanes):
+        cash = a[CASH + j] if compounds else 0.0
+        years = prices[clock[ROW + j], np.uint64(0), YEARS]
+        borrow = a[BORROW + j] * years
+        financing = (-cash if cash < 0.0 else 0.0) * first[FINANCING_RATE + j] * years
+        interest = (cash if cash > 0.0 else 0.0) * first[INTEREST_RATE + j] * years
+        a[BORROW + j] = borrow
+        a[FINANCING + j] = financing
+        a[INTEREST + j] = interest
+        a[CASH + j] += interest - borrow - financing
 
 
 @inlined
-def step(book: Book, n: int, prices: Prices, row: int, terms: Terms) -> int:
-    """Take account ``n`` from the close of bar ``row - 1`` to that of bar ``row``.
-
-    Returns:
-        ``ALIVE`` or ``RUINED``.
-    """
-    for k in range(book.flows.shape[1]):
-        book.flows[n, k] = 0.0
-    if not prices.fills_first:
-        _accrue(book, n, prices, row, terms)
-    equity = _go_to_fill(book, n, prices, row)
-    if equity <= 0.0:
-        _liquidate(book, n, prices, row, True, terms)
-        return RUINED
-    _rebalance(book, n, prices, row, equity, terms)
-    if prices.fills_first:
-        _accrue(book, n, prices, row, terms)
-    equity = _go_to_mark(book, n, prices, row)
-    book.account[n, EQUITY] = equity
-    book.account[n, PEAK] = max(book.account[n, PEAK], equity)
-    if equity <= 0.0:
-        _liquidate(book, n, prices, row, False, terms)
-        return RUINED
-    return ALIVE
+def _fill(a: Floats, hs: Floats, s: Floats, ms: Floats, lanes: Index, terms: Any) -> None:
+    """Go to the fill prices, see whether the account still stands, and trade."""
+    for i in range(len(hs)):
+        h, m = hs[i], ms[i]
+        for j in range(lanes):
+            price, valued = m[FILL + j], m[VALUED + j]
+            trades = (price == price) & (m[OUT + j] == 0.0)  # a price of NaN does not equal itself
+            revalue(a, h, m, j, price if trades else valued)
+    if terms.has_delistings:
+        exits.sell_delisted(a, hs, s, ms, lanes)
+    _sum_up(a, hs, s, ms, lanes)
+    exits.call_margin(a, hs, s, ms, lanes, 0.0, terms.compounds)
+    compounds, notional = terms.compounds, terms.notional
+    for j in range(lanes):
+        s[BASE + j] = s[NET + j] if compounds else notional
+    rebalance(a, hs, s, ms, lanes, terms)
 
 
-@inlined
-def _accrue(book: Book, n: int, prices: Prices, row: int, terms: Terms) -> None:
-    short_value = 0.0
-    for i in range(book.units.shape[1]):
-        short_value += max(-book.units[n, i] * prices.mark[row - 1, i], 0.0)
-    cash, years = book.account[n, CASH], prices.years[row]
-    borrow = short_value * terms.borrow * years
-    financing = max(-cash, 0.0) * terms.financing * years
-    interest = max(cash, 0.0) * terms.interest * years
-    book.flows[n, BORROW] = borrow
-    book.flows[n, FINANCING] = financing
-    book.flows[n, INTEREST] = interest
-    book.account[n, CASH] = cash + (interest - borrow - financing)
+@compiled_part
+def _mark(a: Floats, hs: Floats, s: Floats, ms: Floats, lanes: Index, terms: Any) -> None:
+    for i in range(len(hs)):
+        h, m = hs[i], ms[i]
+        for j in range(lanes):
+            revalue(a, h, m, j, m[MARK + j])
+    _sum_up(a, hs, s, ms, lanes)
+    for j in range(lanes):
+        a[PEAK + j] = max(a[PEAK + j], s[NET + j])
+    exits.call_margin(a, hs, s, ms, lanes, terms.maintenance_margin, terms.compounds)
+    for j in range(lanes):
+        stands = a[STATUS + j] == ALIVE
+        a[EQUITY + j] = s[NET + j] if stands else a[CASH + j]
+        a[FILL_EQUITY + j] = a[FILL_EQUITY + j] if stands else a[CASH + j]
 
 
-@inlined
-def _fill_price(prices: Prices, row: int, i: int) -> float:
-    """Price of a symbol at the fill: the last mark, if it cannot be traded."""
-    price: float = prices.fill[row, i]
-    last: float = prices.mark[row - 1, i]
-    return price if np.isfinite(price) else last
+@compiled_part
+def _sum_up(a: Floats, hs: Floats, s: Floats, ms: Floats, lanes: Index) -> None:
+    """Equity into ``s[NET]``, gross value of the positions into ``s[GROSS]``."""
+    for j in range(lanes):
+        s[NET + j], s[GROSS + j] = a[CASH + j], 0.0
+    for i in range(len(hs)):
+        h, m = hs[i], ms[i]
+        for j in range(lanes):
+            value = h[UNITS + j] * m[VALUED + j]
+            s[NET + j] += value
+            s[GROSS + j] += abs(value)
 
 
 @inlined
-def _go_to_fill(book: Book, n: int, prices: Prices, row: int) -> float:
-    """Equity at the fill prices, before anything is traded."""
-    equity: float = book.account[n, CASH]
-    gained = 0.0
-    for i in range(book.units.shape[1]):
-        price = _fill_price(prices, row, i)
-        equity += book.units[n, i] * price
-        gained += book.units[n, i] * (price - prices.mark[row - 1, i])
-    book.flows[n, PRICE_PNL] = gained
-    return equity
+def deposit(a: Floats, hs: Floats, j: Index, cash: float, cost_scale: float) -> None:
+    """Empty one lane of a block and put ``cash`` into it; its clock keeps episode and key."""
+    for k in range(np.uint64(len(ACCOUNT_FIELDS))):
+        a[k * np.uint64(LANES) + j] = 0.0
+    for i in range(len(hs)):
+        for k in range(np.uint64(len(HOLDING_FIELDS))):
+            hs[i, k * np.uint64(LANES) + j] = 0.0
+    a[CASH + j] = a[EQUITY + j] = a[PEAK + j] = cash
+    a[COST_SCALE + j] = cost_scale
+
+
+@compiled
+def open_accounts(accounts: Accounts, cash: float, row: int) -> None:
+    """Put ``cash`` into every account, at the close of ``row``."""
+    for n in range(np.uint64(accounts.total)):
+        block, lane = n // np.uint64(LANES), n % np.uint64(LANES)
+        deposit(accounts.account[block], accounts.holdings[block], lane, cash, 1.0)
+        accounts.clock[block, ROW + lane] = np.uint64(row)
+
+
+@compiled
+def step_accounts(accounts: Accounts, work: Workspace, exchange: Exchange) -> None:
+    """One step of every account: what an environment does, without its observation."""
+    for block in range(np.uint64(len(accounts.account))):
+        step(
+            accounts.account[block], accounts.holdings[block], accounts.clock[block],
+            work.account, work.quotes, lanes_of(accounts, block),
+            exchange.prices, exchange.rates, exchange.terms[0],
+        )  # fmt: skip
 
 
 @inlined
-def _go_to_mark(book: Book, n: int, prices: Prices, row: int) -> float:
-    """Equity at the new close."""
-    equity: float = book.account[n, CASH]
-    gained = 0.0
-    for i in range(book.units.shape[1]):
-        equity += book.units[n, i] * prices.mark[row, i]
-        gained += book.units[n, i] * (prices.mark[row, i] - _fill_price(prices, row, i))
-    book.flows[n, PRICE_PNL] += gained
-    return equity
-
-
-@inlined
-def _rebalance(book: Book, n: int, prices: Prices, row: int, equity: float, terms: Terms) -> None:
-    symbols = book.units.shape[1]
-    asked, held = 0.0, 0.0
-    for i in range(symbols):
-        asked += abs(book.targets[n, i])
-        held += abs(book.units[n, i] * _fill_price(prices, row, i))
-    shrink = min(1.0, terms.max_leverage / asked) if asked > 0.0 else 1.0
-    band = terms.no_trade_band if held <= terms.max_leverage * equity else 0.0
-    after = _equity_after_costs(book, n, prices, row, equity, shrink, band, terms)
-    for i in range(symbols):
-        price, target = prices.fill[row, i], book.targets[n, i] * shrink
-        if _is_traded(book.units[n, i] * price, target, equity, band):
-            _trade(book, n, i, target * after / price - book.units[n, i], price, terms)
-    equity, held = book.account[n, CASH], 0.0
-    for i in range(symbols):
-        value = book.units[n, i] * _fill_price(prices, row, i)
-        equity += value
-        held += value if symbols == 1 else abs(value)
-    book.flows[n, REQUESTED] = book.targets[n, 0] if symbols == 1 else asked
-    book.flows[n, ACHIEVED] = held / equity
-    book.flows[n, FILL_EQUITY] = equity
-
-
-@inlined
-def _is_traded(value: float, target: float, equity: float, band: float) -> bool:
-    """Whether there is a price (``value`` is finite) and the target leaves the band."""
-    return np.isfinite(value) and abs(target - value / equity) > max(band, ROUNDING)
-
-
-@inlined
-def _equity_after_costs(
-    book: Book,
-    n: int,
-    prices: Prices,
-    row: int,
-    equity: float,
-    shrink: float,
-    band: float,
-    terms: Terms,
-) -> float:
-    """Solve ``e = equity − c Σ |w_i e − v_i|`` for the equity ``e`` left after the trade.
-
-    ``e + c Σ |w_i e − v_i|`` is increasing and piecewise linear in ``e`` because
-    ``c Σ |w_i| < 1``. Starting from ``equity``, Newton's iterates fall onto the root from above,
-    and each but the last passes a kink, of which there is one a symbol.
-    """
-    rate = terms.fee + terms.half_spread
-    after = equity
-    for _ in range(book.units.shape[1] + 2):
-        offset, slope = 0.0, 1.0
-        for i in range(book.units.shape[1]):
-            value, target = book.units[n, i] * prices.fill[row, i], book.targets[n, i] * shrink
-            if _is_traded(value, target, equity, band):
-                side = 1.0 if target * after >= value else -1.0
-                offset += side * value
-                slope += rate * side * target
-        solved = (equity + rate * offset) / slope
-        if solved == after:
-            break
-        after = solved
-    return after
-
-
-@inlined
-def _trade(book: Book, n: int, i: int, order: float, price: float, terms: Terms) -> None:
-    notional, before = abs(order * price), book.units[n, i]
-    fee, spread = notional * terms.fee, notional * terms.half_spread
-    book.flows[n, TRADED] += notional
-    book.flows[n, FEE] += fee
-    book.flows[n, SPREAD] += spread
-    book.account[n, CASH] -= order * price + (fee + spread)
-    after = before + order
-    if before * after <= 0.0:  # opened, closed or turned
-        book.entry[n, i] = price if after != 0.0 else 0.0
-    elif abs(after) > abs(before):
-        book.entry[n, i] = (book.entry[n, i] * before + price * order) / after
-    book.units[n, i] = after
-
-
-@inlined
-def _liquidate(book: Book, n: int, prices: Prices, row: int, at_fill: bool, terms: Terms) -> None:
-    for i in range(book.units.shape[1]):
-        price = _fill_price(prices, row, i) if at_fill else prices.mark[row, i]
-        if book.units[n, i] != 0.0:
-            _trade(book, n, i, -book.units[n, i], price, terms)
-    book.account[n, EQUITY] = book.account[n, CASH]
-    book.flows[n, FILL_EQUITY] = book.account[n, CASH]
-    book.flows[n, ACHIEVED] = 0.0
+def lanes_of(accounts: Accounts, block: Index) -> Index:
+    """How many lanes of a block are in use."""
+    left = np.uint64(accounts.total) - block * np.uint64(LANES)
+    return left if left < np.uint64(LANES) else np.uint64(LANES)

@@ -5,6 +5,7 @@ import pytest
 
 from foretrade.agents.baselines import Constant, FollowForecast, MovingAverageTrend, VolatilityTarget
 from foretrade.backtests.engine import run
+from foretrade.envs.actions import PositionActions
 from foretrade.envs.market import MarketEnv
 
 
@@ -28,7 +29,7 @@ def test_the_volatility_target_sizes_by_trailing_volatility(walk):
 
 
 def test_rules_choose_the_nearest_position(walk):
-    env = MarketEnv(walk, actions="position", positions=(-1.0, 0.0, 0.5, 1.0))
+    env = MarketEnv(walk, actions=PositionActions((-1.0, 0.0, 0.5, 1.0)))
     for weight, index in ((1.0, 3), (0.6, 2), (0.0, 1), (-0.8, 0)):
         observation, _ = env.reset()
         assert Constant(env.layout, env.actions, weight=weight).decide(observation[None])[0] == index

@@ -10,6 +10,7 @@ import torch
 from foretrade.agents.ppo import net_log_growth, train_ppo
 from foretrade.agents.ppo_config import PPOConfig
 from foretrade.agents.store import PolicyFileError, load_policy, save_policy
+from foretrade.envs.episodes import Episodes
 from foretrade.envs.market import MarketEnv
 from foretrade.markets.features import FeatureConfig, compute_features
 from foretrade.markets.table import Column, Table
@@ -23,7 +24,8 @@ SMALL = FeatureConfig(momentum_bars=(5,), trend_bars=20, volatility_bars=(5, 20)
 
 def markets(bars, **options):
     table = compute_features(bars, SMALL)
-    training = MarketEnv(bars, table, rows=range(50, 400), random_start=True, episode_bars=40, **options)
+    episodes = Episodes(40, random_start=True)
+    training = MarketEnv(bars, table, rows=range(50, 400), episodes=episodes, **options)
     return training, MarketEnv(bars, table, rows=range(400, 600), **options)
 
 
@@ -77,7 +79,7 @@ def damaged(folder, target, *, tensors=None, spec=None):
         ({"tensors": lambda b: b[:-10]}, "does not match the SHA-256"),
         ({"tensors": lambda b: b[:-1] + bytes([b[-1] ^ 1])}, "does not match the SHA-256"),
         ({"spec": lambda b: b[:-10]}, "not valid JSON"),
-        ({"spec": lambda b: b.replace(b'"format": 1', b'"format": 9')}, "format 9, expected 1"),
+        ({"spec": lambda b: b.replace(b'"format": 2', b'"format": 9')}, "format 9, expected 2"),
         ({"spec": lambda b: b.replace(b"64", b"32", 1)}, "cannot be read"),
         ({"spec": lambda b: b.replace(b'"tanh"', b'"eval"')}, "cannot be read"),
     ],
@@ -113,7 +115,7 @@ def test_it_learns_to_trade_on_a_leaked_future(walk, tmp_path, actions):
     returns[:-2] = np.sign(np.log(walk.close[2:] / walk.close[1:-1]))
     table = Table.from_columns(walk, {Column("leak", "ratio"): returns})
     training = MarketEnv(
-        walk, table, rows=range(400), actions=actions, random_start=True, episode_bars=100
+        walk, table, rows=range(400), actions=actions, episodes=Episodes(100, random_start=True)
     )
     test = MarketEnv(walk, table, rows=range(400, 600), actions=actions)
     config = PPOConfig(steps=98_304, episode_bars=100)

@@ -7,12 +7,13 @@ from stable_baselines3.common.monitor import Monitor
 from stable_baselines3.common.vec_env import DummyVecEnv
 
 from foretrade.agents.vector import MarketVecEnv
+from foretrade.envs.episodes import Episodes
 from foretrade.envs.market import MarketEnv
 
 
 @pytest.mark.parametrize("actions", ["weight", "position"])
 def test_it_is_a_dummy_vec_env_bit_for_bit(walk, actions):
-    market = MarketEnv(walk, actions=actions, random_start=True, episode_bars=7)
+    market = MarketEnv(walk, actions=actions, episodes=Episodes(7, random_start=True))
     ours = MarketVecEnv(market, 3, reward_scale=100.0)
 
     def single():
@@ -43,7 +44,7 @@ def test_it_is_a_dummy_vec_env_bit_for_bit(walk, actions):
 def test_the_accounts_share_one_market(walk):
     vec = MarketVecEnv(MarketEnv(walk), 2)
     assert vec.get_attr("fill") == ["next_close", "next_close"]
-    assert vec.get_attr("symbol", indices=[1]) == ["WALK0"]
+    assert vec.get_attr("symbols", indices=[1]) == [("WALK0",)]
     assert vec.env_is_wrapped(Monitor) == [False, False]
     assert len(vec.env_method("describe", indices=0)) == 1
     with pytest.raises(NotImplementedError, match="share one market"):

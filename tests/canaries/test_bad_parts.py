@@ -103,7 +103,8 @@ class FreeTrading(MarketEnv):
 
     def step(self, action):
         result = super().step(action)
-        self._accounts.book.account[0] += result[-1]["fee"]
+        self.seat.accounts.view("cash")[:] += result[-1]["fee"]
+        self.seat.accounts.view("equity")[:] += result[-1]["fee"]
         result[-1]["equity"] += result[-1]["fee"]
         return result
 
@@ -112,7 +113,7 @@ class LeakyReset(MarketEnv):
     """Shows at the first bar whatever the episode before left behind."""
 
     def reset(self, **arguments):
-        left = int(self._accounts.clock[0, 0])
+        left = int(self.seat.accounts.get("row")[0])
         observation, info = super().reset(**arguments)
         observation[-3] = left / 600
         return observation, info
@@ -129,7 +130,8 @@ class ChargesForNothing(MarketEnv):
 
     def step(self, action):
         result = super().step(action)
-        self._accounts.book.account[0] -= 1.0
+        self.seat.accounts.view("cash")[:] -= 1.0
+        self.seat.accounts.view("equity")[:] -= 1.0
         result[-1]["equity"] -= 1.0
         result[-1]["fee"] += 1.0
         return result

@@ -6,12 +6,15 @@ import pytest
 from sklearn.linear_model import LinearRegression
 
 from foretrade.agents.baselines import Constant, FollowForecast, MovingAverageTrend, VolatilityTarget
+from foretrade.envs.actions import WeightActions
+from foretrade.envs.episodes import Episodes
 from foretrade.envs.market import MarketEnv
 from foretrade.forecasters.ensemble import EnsembleForecaster
 from foretrade.forecasters.hybrid import HybridForecaster
 from foretrade.forecasters.keras_nets import LSTMForecaster
 from foretrade.forecasters.members import MEMBERS, build_member
 from foretrade.markets.costs import Costs
+from foretrade.markets.rules import Rules
 from foretrade.markets.synthetic import random_walk
 from foretrade.testing import parametrize_with_checks
 
@@ -29,9 +32,9 @@ DEAR = Costs(20, 10, 500, 500, 100)
 MARKETS = [
     MARKET,
     MarketEnv(WALK, render_mode="rgb_array"),
-    MarketEnv(WALK, actions="position", random_start=True, episode_bars=60),
+    MarketEnv(WALK, actions="position", episodes=Episodes(60, random_start=True)),
     MarketEnv(WALK, fill="next_open", costs=DEAR, reward="simple_return"),
-    MarketEnv(WALK, weight_bounds=(-3.0, 3.0), max_leverage=3.0, no_trade_band=0.1, costs=DEAR),
+    MarketEnv(WALK, actions=WeightActions(-3.0, 3.0), rules=Rules(3.0, no_trade_band=0.1), costs=DEAR),
 ]
 PLACE = (MARKET.layout, MARKET.actions)
 AGENTS = [

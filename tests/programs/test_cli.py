@@ -59,7 +59,7 @@ def test_data_lists_and_describes(tmp_path):
         (["run", "--set", "blocks.test=2030-01-01"], 1, "block 'test' holds 0 bars"),
         (["run", "--set", "blocks.train=2001-01-01"], 1, "the first forecast is of 2002"),
         (["run", "--set", 'forecast.members=["rigde"]'], 1, "did you mean 'ridge'"),
-        (["run", "--set", "ppo.episode_bars=100000"], 2, "episode_bars = 100000 must be from 0 to"),
+        (["run", "--set", "ppo.episode_bars=100000"], 2, "episodes.bars = 100000 must be from 0 to"),
         (["run", "--set", "blocks.test=2006-01-01T00:00:00Z"], 1, "is not a date such as"),
         (["check", "nowhere:Nothing"], 1, "cannot be imported"),
         (["check", "foretrade.forecasters.base:SklearnForecaster"], 1, "cannot be made"),

@@ -55,7 +55,7 @@ def test_a_configuration_survives_json():
         ("ppo.gamma=5", "gamma must be above 0"),
         ("ppo.learning_rate=1e30", "learning_rate and clip_range must be between 0 and 1"),
         ("ppo.episode_bars=0", "episode_bars must be at least 1"),
-        ("market.max_leverage=-1", "max_leverage must be positive"),
+        ("market.rules.max_leverage=-1", "max_leverage must be positive"),
         ("market.weight_bounds=[1, -1]", "low < high"),
         ("market.positions=[1]", "two finite weights or more"),
         ("features.momentum_bars=[-5]", "different numbers of at least 1"),

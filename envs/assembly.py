@@ -1,0 +1,244 @@
+"""From bars and tables to the arrays that the environment's kernel works on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from foretrade.envs.actions import Actions
+from foretrade.envs.episodes import Episodes
+from foretrade.envs.kernel import TERMS, Market
+from foretrade.envs.observation import RMS_WINDOW_BARS, Layout, layout, market_rows
+from foretrade.envs.rewards import OF_LOGARITHMS, Reward
+from foretrade.markets.arrays import AnyArray, Bools, Float32s, Floats, Ints
+from foretrade.markets.bars import Bars, DataError
+from foretrade.markets.costs import Costs, Rate
+from foretrade.markets.exchange import Exchange, last_closes, make_exchange
+from foretrade.markets.fills import Fill
+from foretrade.markets.rules import Rules
+from foretrade.markets.table import Table
+
+
+@dataclass(frozen=True)
+class View:
+    """Which columns of the table an observation shows.
+
+    Args:
+        current: Shown of the last bar.
+        window: Shown of the last ``lookback_bars`` bars.
+        lookback_bars: At least 1.
+    """
+
+    current: tuple[str, ...]
+    window: tuple[str, ...] = ()
+    lookback_bars: int = 1
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return (*self.window, *self.current)
+
+
+@dataclass(frozen=True)
+class Part:
+    """One market: bars, their table, the symbols that are traded, and the rows to play in."""
+
+    bars: Bars
+    table: Table
+    symbols: tuple[str, ...]
+    rows: range
+    known: Bools
+
+    @property
+    def assets(self) -> list[int]:
+        return [self.table.symbols.index(symbol) for symbol in self.symbols]
+
+
+def make_part(
+    bars: Bars, table: Table, symbols: tuple[str, ...], view: View, rows: range | None
+) -> Part:
+    """One market, checked.
+
+    Raises:
+        DataError: The table does not match the bars, has a gap inside the rows, or holds a forecast
+            whose model was fitted on something after the decision it is shown for.
+    """
+    if not table.closes_at.equals(bars.closes_at) or table.symbols != bars.symbols:
+        raise DataError("the table is not over the same bars and symbols as the prices")
+    if len(set(symbols)) != len(symbols) or not symbols:
+        raise DataError(f"symbols must be one or more different ones, got {symbols}")
+    traded = bars.pick(symbols)
+    assets = [table.symbols.index(symbol) for symbol in symbols]
+    known = np.column_stack([table.complete(view.names, asset) for asset in assets]) & traded.present
+    shown: Bools = np.asarray(known.any(axis=1))
+    enough = _run_lengths(shown) >= view.lookback_bars
+    if rows is None:
+        if not enough.any():
+            raise DataError(f"no row has all of: {', '.join(view.names)}; the history is too short")
+        rows = range(int(enough.argmax()), len(bars))
+    part = Part(traded, table, symbols, rows, known)
+    _check_rows(part, view, enough)
+    return part
+
+
+def _run_lengths(good: Bools) -> Ints:
+    """How many rows in a row, up to this one, are good."""
+    rows = np.arange(len(good))
+    return rows - np.maximum.accumulate(np.where(good, -1, rows))
+
+
+def _check_rows(part: Part, view: View, enough: Bools) -> None:
+    bars, table, rows = part.bars, part.table, part.rows
+    if rows.step != 1 or rows.start < 0 or rows.stop > len(bars) or len(rows) < 2:
+        raise DataError(f"rows {rows} must be two or more consecutive rows of {len(bars)} bars")
+    gaps = [row for row in rows if not enough[row]]
+    if gaps:
+        row = gaps[0]
+        raise DataError(
+            f"{bars.source}: {', '.join(part.symbols)}: row {row} ({bars.dates[row].date()}) "
+            f"{_what_lacks(part, view, row)}; start later, or leave the column out"
+        )
+    late = table.cutoff[rows.start : rows.stop] > table.stamps[rows.start : rows.stop]
+    if late.any():
+        row = rows.start + int(late.argmax())
+        raise DataError(
+            f"row {row}: its forecast comes from a model fitted up to "
+            f"{pd.Timestamp(table.cutoff[row], tz='UTC')}, after the decision at "
+            f"{table.closes_at[row]}; use walk-forward forecasts"
+        )
+
+
+def _what_lacks(part: Part, view: View, row: int) -> str:
+    asset = part.assets[0]
+    lacking = [n for n in view.names if not np.isfinite(part.table.column(n)[row, asset])]
+    if lacking:
+        return f"lacks {', '.join(lacking)}"
+    if not part.bars.present[row].any():
+        return "lacks the bar itself"
+    return f"has no {view.lookback_bars} complete rows up to it, which the lookback needs"
+
+
+def observation_layout(parts: Sequence[Part], view: View, rules: Rules) -> Layout:
+    """Names and bounds of what the environment shows."""
+    shows_gaps = any(
+        len(part.symbols) > 1 and not part.known[part.rows.start : part.rows.stop].all()
+        for part in parts
+    )
+    first = parts[0]
+    symbols = first.symbols if len(parts) == 1 or len(first.symbols) == 1 else _numbered(first.symbols)
+    return layout(
+        first.table,
+        symbols,
+        view.window,
+        view.current,
+        view.lookback_bars if view.window else 1,
+        shows_gaps=shows_gaps,
+        shows_pending=rules.unfilled == "carry",
+    )
+
+
+def _numbered(symbols: Sequence[str]) -> tuple[str, ...]:
+    return tuple(f"symbol{i}" for i in range(len(symbols)))
+
+
+def assemble(
+    parts: Sequence[Part],
+    view: View,
+    entries: Layout,
+    *,
+    fill: Fill,
+    costs: Costs,
+    rules: Rules,
+    actions: Actions,
+    reward: Reward,
+    episodes: Episodes,
+    initial_equity: float,
+    halted: Bools | None,
+    variance: Rate | None,
+) -> Market:
+    """The kernel's arrays: the markets stand one after the other in time.
+
+    Raises:
+        ValueError: Settings do not go together; the message says which.
+    """
+    if rules.accounting == "fixed_notional" and reward.name in OF_LOGARITHMS:
+        raise ValueError(f"reward {reward.name!r} needs equity that compounds; use 'simple_return'")
+    exchanges = [
+        make_exchange(
+            part.bars,
+            fill=fill,
+            costs=costs,
+            rules=rules,
+            sizing=actions.sizing,
+            exits=actions.has_exits,
+            initial_equity=initial_equity,
+            halted=halted,
+        )
+        for part in parts
+    ]
+    exchange = _joined(exchanges)
+    offsets = np.cumsum([0, *(len(part.bars) for part in parts)])
+    shows_gaps = any(entry.name.endswith("has_bar") for entry in entries.entries)
+    constants = reward.constants() | episodes.constants() | actions.constants()
+    return Market(
+        window=np.concatenate([market_rows(p.table, view.window, p.assets, p.known) for p in parts]),
+        current=np.concatenate([_current(part, view, shows_gaps) for part in parts]),
+        lookback_bars=view.lookback_bars if view.window else 1,
+        prices=exchange.prices,
+        rates=exchange.rates,
+        terms=_terms(exchange, constants),
+        reference=np.concatenate([_reference(part.bars, variance) for part in parts]),
+        levels=actions.levels(),
+        limits=actions.limits(),
+        blocks=np.array(
+            [(p.rows.start + o, p.rows.stop + o) for p, o in zip(parts, offsets, strict=False)]
+        ),
+        cost_levels=np.array(episodes.cost_levels, dtype=np.float64),
+    )
+
+
+def _terms(exchange: Exchange, constants: dict[str, float]) -> AnyArray:
+    terms = np.zeros(1, dtype=TERMS)
+    for name in exchange.terms.dtype.names or ():
+        terms[name] = exchange.terms[name]
+    for name, value in constants.items():
+        terms[name] = value
+    return terms
+
+
+def _current(part: Part, view: View, shows_gaps: bool) -> Float32s:
+    rows = market_rows(part.table, view.current, part.assets, part.known)
+    if not shows_gaps:
+        return rows
+    return np.concatenate([rows, part.known.astype(np.float32)], axis=1)
+
+
+def _joined(exchanges: Sequence[Exchange]) -> Exchange:
+    first = exchanges[0]
+    if len(exchanges) == 1:
+        return first
+    if len(first.rates) > 1:
+        raise ValueError("costs that change with the bar cannot serve several markets; give constants")
+    terms = first.terms.copy()
+    for flag in ("has_actions", "has_delistings"):
+        terms[flag] = any(exchange.terms[flag][0] for exchange in exchanges)
+    return Exchange(np.concatenate([e.prices for e in exchanges]), first.rates, terms)
+
+
+def _reference(bars: Bars, variance: Rate | None) -> Floats:
+    """Log return of holding all symbols in equal parts, and variance of each symbol's return.
+
+    The variance is the mean square over the last year's bars, unless one is given.
+    """
+    value = last_closes(bars) * bars.total_return
+    returns = np.diff(value, axis=0, prepend=value[:1]) / np.concatenate([value[:1], value[:-1]])
+    returns[~(bars.present & np.concatenate([bars.present[:1], bars.present[:-1]]))] = 0.0
+    if variance is None:
+        squares = pd.DataFrame(returns**2).rolling(RMS_WINDOW_BARS, min_periods=1)
+        variance = np.maximum(squares.mean().to_numpy(), 0.0)
+    every = np.broadcast_to(np.asarray(variance, dtype=np.float64), returns.shape)
+    if not (np.isfinite(every).all() and (every >= 0).all()):
+        raise ValueError("variance must be finite and not negative")
+    return np.column_stack([np.log1p(returns.mean(axis=1)), every])

@@ -1,0 +1,89 @@
+"""One account at the compiled step: its memory, bound once, so that a step costs one small call."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from foretrade.envs import kernel
+from foretrade.envs.kernel import Market
+from foretrade.envs.writing import TOLD, TOLD_PER_SYMBOL
+from foretrade.markets.accounts import new_accounts
+from foretrade.markets.arrays import Bools, Float32s, Floats, Ints
+from foretrade.markets.compiled import bound
+from foretrade.markets.trading import new_workspace
+
+NOBODY: Bools = np.zeros(0, dtype=np.bool_)
+FIRST: Ints = np.zeros(1, dtype=np.int64)
+INFO = (*TOLD, *TOLD_PER_SYMBOL)
+
+
+class Seat:
+    """One account in a market.
+
+    Args:
+        market: Shared, read-only.
+        entries: Of an observation.
+    """
+
+    def __init__(self, market: Market, entries: int) -> None:
+        self.market, self.shape = market, (1, entries)
+        self.accounts = new_accounts(1, market.prices.shape[1])
+        self._bind()
+
+    def _bind(self) -> None:
+        symbols = self.market.prices.shape[1]
+        self.actions = np.zeros((1, symbols * len(self.market.limits)))
+        self.reward, self.terminated, self.truncated, self.told = kernel.new_outcome(
+            1, symbols, tells=True
+        )
+        self._memory = (
+            tuple(self.market),
+            tuple(self.accounts),
+            tuple(new_workspace(symbols)),
+            (self.reward, self.terminated, self.truncated, self.told),
+        )
+        seen = np.empty(self.shape, dtype=np.float32)
+        self._advance = bound(kernel.advance, *self._memory, self.actions, NOBODY, seen, 0, 1)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Another process binds memory of its own and takes the books over."""
+        return _restored, (
+            self.market,
+            self.shape[1],
+            tuple(array.copy() for array in self.accounts[:3]),
+        )
+
+    def draw_from(self, key: int) -> None:
+        """Let ``key`` decide all that is drawn from now on."""
+        self.accounts.put("key", np.uint64(key))
+        self.accounts.put("episode", np.uint64(0))
+
+    def begin(self, wish: Floats) -> Float32s:
+        """Begin the next episode; the observation ``[entries]``."""
+        seen = np.empty(self.shape, dtype=np.float32)
+        kernel.begin(*self._memory, FIRST, wish, seen)
+        first: Float32s = seen[0]
+        return first
+
+    def advance(self) -> tuple[int, Float32s]:
+        """One step by ``actions``; see :func:`foretrade.envs.kernel.advance`."""
+        seen = np.empty(self.shape, dtype=np.float32)
+        return self._advance(*self._memory, self.actions, NOBODY, seen, 0, 1), seen[0]
+
+    def info(self) -> dict[str, Any]:
+        """What infos tell; of several symbols as arrays ``[symbols]``."""
+        told = self.told[0].tolist()
+        if len(told) == len(INFO):
+            return dict(zip(INFO, told, strict=False))
+        shared = dict(zip(TOLD, told, strict=False))
+        each = np.reshape(told[len(TOLD) :], (-1, len(TOLD_PER_SYMBOL)))
+        return shared | dict(zip(TOLD_PER_SYMBOL, each.T.copy(), strict=True))
+
+
+def _restored(market: Market, entries: int, books: tuple[Any, ...]) -> Seat:
+    seat = Seat(market, entries)
+    for mine, theirs in zip(seat.accounts[:3], books, strict=True):
+        mine[...] = theirs
+    return seat

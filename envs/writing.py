@@ -1,0 +1,126 @@
+"""Observations and infos, written account by account into arrays that the caller gives."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from foretrade.envs.observation import BOUND, HOLDING_BARS
+from foretrade.markets.accounts import (
+    ALIVE,
+    CASH,
+    ENTRY,
+    EQUITY,
+    HELD_BARS,
+    LANES,
+    MARKET,
+    PEAK,
+    PENDING,
+    ROW,
+    STATUS,
+    TOLD_OF_ACCOUNT,
+    TOLD_OF_HOLDING,
+    UNITS,
+)  # fmt: skip  # isort: skip
+from foretrade.markets.arrays import Float32s, Floats, Index, UInts
+from foretrade.markets.compiled import compiled_part, inlined
+from foretrade.markets.exchange import AT_FILL, AT_MARK
+from foretrade.markets.trading import (
+    SEEN_CASH,
+    SEEN_DRAWDOWN,
+    SEEN_HELD,
+    SEEN_PENDING,
+    SEEN_UNREALISED,
+    SEEN_WEIGHT,
+)  # fmt: skip  # isort: skip
+
+TOLD = ("row", "market", *TOLD_OF_ACCOUNT)
+TOLD_PER_SYMBOL = (*TOLD_OF_HOLDING, "close", "fill_price")
+
+
+@compiled_part
+def observe(
+    market: Any, a: Floats, hs: Floats, clock: UInts, s: Floats, ms: Floats, first: Index, last: Index,
+    n: Index, seen: Float32s,
+) -> None:  # fmt: skip
+    """Write what the lanes ``first … last - 1`` see; their block begins at account ``n``."""
+    _look_at_account(market, a, hs, clock, s, ms, first, last)
+    width, columns = np.uint64(market.window.shape[1]), np.uint64(market.current.shape[1])
+    window, current = market.window.reshape(-1), market.current
+    length, span = np.uint64(market.lookback_bars) * width, np.uint64(market.lookback_bars - 1)
+    symbols, carries = np.uint64(len(hs)), market.terms[0].carries
+    own = np.uint64(4) if carries else np.uint64(3)
+    for j in range(first, last):
+        row, who = clock[ROW + j], n + j
+        if length > np.uint64(0):
+            begins = (row - span) * width
+            for k in range(length):
+                seen[who, k] = window[begins + k]
+        for k in range(columns):
+            seen[who, length + k] = current[row, k]
+        at = length + columns
+        for i in range(symbols):
+            m = ms[i]
+            seen[who, at] = m[SEEN_WEIGHT + j]
+            seen[who, at + np.uint64(1)] = m[SEEN_UNREALISED + j]
+            seen[who, at + np.uint64(2)] = m[SEEN_HELD + j]
+            if carries:
+                seen[who, at + np.uint64(3)] = m[SEEN_PENDING + j]
+            at += own
+        seen[who, at] = s[SEEN_DRAWDOWN + j]
+        seen[who, at + np.uint64(1)] = s[SEEN_CASH + j]
+
+
+@compiled_part
+def tell(
+    market: Any, a: Floats, hs: Floats, clock: UInts, first: Index, last: Index, n: Index, told: Floats
+) -> None:
+    """Write what infos tell of the lanes ``first … last - 1``."""
+    fields, own = np.uint64(len(TOLD_OF_ACCOUNT)), np.uint64(len(TOLD_OF_HOLDING))
+    for j in range(first, last):
+        row, market_number, who = clock[ROW + j], clock[MARKET + j], n + j
+        told[who, 0] = row
+        told[who, 1] = market_number
+        for k in range(fields):
+            told[who, np.uint64(2) + k] = a[k * np.uint64(LANES) + j]
+        at = np.uint64(2) + fields
+        for i in range(np.uint64(len(hs))):
+            for k in range(own):
+                told[who, at + k] = hs[i, k * np.uint64(LANES) + j]
+            told[who, at + own] = market.prices[row, i, AT_MARK]
+            told[who, at + own + np.uint64(1)] = market.prices[row, i, AT_FILL]
+            at += own + np.uint64(2)
+
+
+@inlined
+def _look_at_account(
+    market: Any, a: Floats, hs: Floats, clock: UInts, s: Floats, ms: Floats, first: Index, last: Index
+) -> None:
+    """State of the account as fractions; a ruined one holds nothing and has lost everything."""
+    prices, compounds, notional = market.prices, market.terms[0].compounds, market.terms[0].notional
+    for j in range(first, last):
+        equity = a[EQUITY + j]
+        base = equity if compounds else notional
+        lives = (a[STATUS + j] == ALIVE) & (base > 0.0)
+        s[SEEN_CASH + j] = _bounded(a[CASH + j] / base, BOUND) if lives else 0.0
+        s[SEEN_DRAWDOWN + j] = max(min(equity / a[PEAK + j] - 1.0, 0.0), -1.0) if lives else -1.0
+    for i in range(len(hs)):
+        h, m = hs[i], ms[i]
+        for j in range(first, last):
+            base = a[EQUITY + j] if compounds else notional
+            lives = (a[STATUS + j] == ALIVE) & (base > 0.0)
+            price, units, entry = prices[clock[ROW + j], i, AT_MARK], h[UNITS + j], h[ENTRY + j]
+            side = 1.0 if units > 0.0 else -1.0
+            holds = lives & (units != 0.0)
+            held = h[HELD_BARS + j] / HOLDING_BARS
+            m[SEEN_WEIGHT + j] = _bounded(units * price / base, BOUND) if holds else 0.0
+            m[SEEN_UNREALISED + j] = _bounded(side * (price / entry - 1.0), BOUND) if holds else 0.0
+            m[SEEN_HELD + j] = (held if held < 1.0 else 1.0) if lives else 0.0
+            m[SEEN_PENDING + j] = _bounded(h[PENDING + j] * price / base, BOUND) if lives else 0.0
+
+
+@inlined
+def _bounded(value: float, bound: float) -> float:
+    value = value if value < bound else bound
+    return value if value > -bound else -bound

@@ -1,0 +1,167 @@
+"""What the accounts of a market share: prices to fill and mark at, costs, and the terms of trade."""
+
+from __future__ import annotations
+
+import math
+from typing import Literal, NamedTuple, TypeAlias
+
+import numpy as np
+
+from foretrade.markets.arrays import AnyArray, Bools, Floats
+from foretrade.markets.bars import Bars, DataError
+from foretrade.markets.costs import Costs, cost_rates
+from foretrade.markets.fills import Fill
+from foretrade.markets.rules import Rules
+
+SECONDS_PER_YEAR = 365 * 24 * 3600.0
+
+SAME_CLOSE, NEXT_OPEN, NEXT_CLOSE = range(3)  # in the order in which a step comes to them
+FILLS: dict[Fill, int] = {"same_close": SAME_CLOSE, "next_open": NEXT_OPEN, "next_close": NEXT_CLOSE}
+
+Sizing: TypeAlias = Literal["weights", "units", "deltas"]
+"""What a target means: fractions of equity, numbers of units held, or units to trade."""
+SIZINGS: dict[Sizing, int] = {"weights": 0, "units": 1, "deltas": 2}
+
+PRICE_FIELDS = (
+    "mark", "fill", "years", "open", "high", "low", "volume", "split", "dividend", "delisted",
+)  # fmt: skip
+(
+    AT_MARK, AT_FILL, YEARS, AT_OPEN, AT_HIGH, AT_LOW, AT_VOLUME, AT_SPLIT, AT_DIVIDEND, AT_DELISTING,
+) = (np.uint64(k) for k in range(len(PRICE_FIELDS)))  # fmt: skip
+
+NUMBERS = (
+    "max_leverage", "max_net", "no_trade_band", "lot_size", "minimum_order", "max_participation",
+    "maintenance_margin", "notional",
+)  # fmt: skip
+CODES = ("fills", "sizing")
+FLAGS = (
+    "carries", "compounds", "proportional", "inside_margin", "has_exits", "has_actions",
+    "has_delistings",
+)  # fmt: skip
+TERMS = np.dtype(
+    [(name, np.float64) for name in NUMBERS]
+    + [(name, np.int64) for name in CODES]
+    + [(name, np.bool_) for name in FLAGS]
+)
+"""Constants of the kernel: the rules, what a target means, and which phases a step needs."""
+
+
+class Exchange(NamedTuple):
+    """Read-only arrays that the kernel works on.
+
+    Args:
+        prices: ``[bars, symbols, len(PRICE_FIELDS)]``. ``mark`` is the last close; ``fill`` the
+            price at which the step to a bar trades, NaN where a symbol cannot be traded;
+            ``years`` the calendar time since the close before.
+        rates: Costs as fractions, ``[bars or 1, symbols, len(RATES)]``.
+        terms: One record of :data:`TERMS`.
+    """
+
+    prices: Floats
+    rates: Floats
+    terms: AnyArray
+
+
+def make_exchange(
+    bars: Bars,
+    *,
+    fill: Fill = "next_close",
+    costs: Costs | None = None,
+    rules: Rules | None = None,
+    sizing: Sizing = "weights",
+    exits: bool = False,
+    initial_equity: float = 1_000_000.0,
+    halted: Bools | None = None,
+) -> Exchange:
+    """The terms on which all symbols of ``bars`` are traded.
+
+    Args:
+        exits: Whether decisions carry stops or profit targets.
+        halted: ``[bars, symbols]``, true where a symbol has a price but nobody may trade it.
+
+    Raises:
+        ValueError: Costs, rules and data do not go together; the message says which.
+    """
+    costs, rules = costs or Costs(), rules or Rules()
+    if costs.trade_rate * rules.max_leverage >= 1:
+        raise ValueError("fee and half-spread times max_leverage must stay below 1")
+    _check_impact(costs, rules, bars)
+    prices = _price_panel(bars, fill, rules, halted)
+    terms = np.zeros(1, dtype=TERMS)
+    for name in NUMBERS[:-1]:
+        limit = getattr(rules, name)
+        terms[name] = math.inf if limit is None else limit
+    terms["notional"] = initial_equity
+    terms["fills"], terms["sizing"] = FILLS[fill], SIZINGS[sizing]
+    terms["carries"] = rules.unfilled == "carry"
+    terms["compounds"] = compounds = rules.accounting == "equity"
+    terms["proportional"] = costs.is_proportional
+    terms["inside_margin"] = rules.margin_check == "high_low" and compounds
+    terms["has_exits"] = exits
+    terms["has_actions"] = bars.has_corporate_actions
+    terms["has_delistings"] = bool(prices[:, :, AT_DELISTING].any())
+    return Exchange(prices, cost_rates(costs, len(bars), len(bars.symbols)), terms)
+
+
+def last_closes(bars: Bars) -> Floats:
+    """Close of each bar or the last one before, ``[bars, symbols]``; 1 before a symbol's first bar."""
+    rows = np.where(bars.present, np.arange(len(bars))[:, None], -1)
+    latest = np.maximum.accumulate(rows, axis=0)
+    closes = np.take_along_axis(bars.close, np.maximum(latest, 0), axis=0)
+    return np.where(latest >= 0, closes, 1.0)
+
+
+def _check_impact(costs: Costs, rules: Rules, bars: Bars) -> None:
+    if np.any(costs.impact_bps) and not (rules.max_participation or 2) <= 1:
+        raise ValueError(
+            "impact_bps needs Rules.max_participation of at most 1: the square-root law says nothing "
+            "of orders larger than the bar's volume"
+        )
+    traded = np.nan_to_num(bars.volume).any(axis=0)
+    if rules.max_participation is not None and not traded.all():
+        silent = bars.symbols[int((~traded).argmax())]
+        raise DataError(
+            f"{bars.source}: {silent} has no volume in any bar, so that max_participation would let "
+            "nothing trade; leave it out, and impact_bps at 0"
+        )
+
+
+def _price_panel(bars: Bars, fill: Fill, rules: Rules, halted: Bools | None) -> Floats:
+    present, mark = bars.present, last_closes(bars)
+    panel = np.empty((*mark.shape, len(PRICE_FIELDS)))
+    panel[:, :, AT_MARK] = mark
+    for field, values in ((AT_OPEN, bars.open), (AT_HIGH, bars.high), (AT_LOW, bars.low)):
+        panel[:, :, field] = np.where(present, values, mark)
+    years = np.diff(bars.stamps, prepend=bars.stamps[:1]) / 1e9 / SECONDS_PER_YEAR
+    panel[:, :, YEARS] = years[:, None]
+    panel[:, :, AT_VOLUME] = np.nan_to_num(bars.volume)
+    panel[:, :, AT_SPLIT], panel[:, :, AT_DIVIDEND] = bars.split, bars.dividend
+    panel[:, :, AT_DELISTING] = _delisted(present, rules.delist_after_bars)
+    tradable = present if halted is None else present & ~_checked_mask(halted, present)
+    if rules.max_participation is not None:
+        tradable = tradable & (panel[:, :, AT_VOLUME] > 0)
+    prices = np.where(tradable, bars.open if fill == "next_open" else bars.close, np.nan)
+    if fill == "same_close":  # the step to a bar trades in the bar before it
+        prices = np.concatenate([prices[:1], prices[:-1]])
+        panel[1:, :, AT_VOLUME] = panel[:-1, :, AT_VOLUME].copy()
+    panel[:, :, AT_FILL] = prices
+    return panel
+
+
+def _checked_mask(halted: Bools, present: Bools) -> Bools:
+    mask = np.asarray(halted)
+    if mask.shape != present.shape or mask.dtype != np.bool_:
+        raise ValueError(
+            f"halted has shape {mask.shape} and type {mask.dtype}, expected bool {present.shape}"
+        )
+    return mask
+
+
+def _delisted(present: Bools, after_bars: int) -> Bools:
+    """Bars at which a symbol has just been missing ``after_bars`` times in a row."""
+    if not after_bars:
+        return np.zeros_like(present)
+    rows = np.arange(len(present))[:, None]
+    latest = np.maximum.accumulate(np.where(present, rows, -1), axis=0)
+    gone: Bools = (latest >= 0) & (rows - latest == after_bars)
+    return gone

@@ -1,0 +1,156 @@
+"""Exits nobody decides at that moment: stops, profit targets, margin calls, ruin, delisting.
+
+Inside a bar only its open, high and low are known, not their order, so the rule is pessimistic: a price
+that opens beyond a level fills at the open; if both levels lie inside the bar, the stop is hit first.
+Forced exits pay the ordinary costs, with an impact of at most the bar's whole volume.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from foretrade.markets.accounts import (
+    ACHIEVED,
+    ALIVE,
+    CALLED,
+    CASH,
+    ENTRY,
+    PENDING,
+    REASON,
+    RUINED,
+    STATUS,
+    STOP_LOSS,
+    TAKE_PROFIT,
+    UNITS,
+)  # fmt: skip  # isort: skip
+from foretrade.markets.arrays import Floats, Index
+from foretrade.markets.compiled import compiled_part, inlined
+from foretrade.markets.orders import DELISTING, MARGIN_CALL, RUIN, STOPPED, TOOK_PROFIT
+from foretrade.markets.trading import (
+    DELISTED,
+    EXIT,
+    GROSS,
+    HIGH,
+    LOW,
+    NET,
+    OPEN,
+    OUT,
+    revalue,
+    trade,
+)  # fmt: skip  # isort: skip
+
+
+@compiled_part
+def stop_or_take(
+    a: Floats, hs: Floats, s: Floats, ms: Floats, lanes: Index, at_open: bool, inside: bool
+) -> None:
+    """Close positions whose stop or profit target was touched, and trade them no more in this step.
+
+    Levels are fractions of the average entry price, from the decision in force; inf is none.
+    """
+    for i in range(len(hs)):
+        h, m = hs[i], ms[i]
+        touched = 0
+        for j in range(lanes):
+            entry, side = h[ENTRY + j], (1.0 if h[UNITS + j] > 0.0 else -1.0)
+            stop = entry * (1.0 - side * h[STOP_LOSS + j])
+            take = entry * (1.0 + side * h[TAKE_PROFIT + j])
+            first, high, low = m[OPEN + j], m[HIGH + j], m[LOW + j]
+            worst, best = (low, high) if side > 0.0 else (high, low)
+            level = take if inside & (side * (best - take) >= 0.0) else 0.0
+            level = stop if inside & (side * (worst - stop) <= 0.0) else level
+            gap = at_open & ((side * (first - stop) <= 0.0) | (side * (first - take) >= 0.0))
+            level = first if gap else level
+            level = level if h[UNITS + j] != 0.0 else 0.0
+            m[EXIT + j] = level
+            touched += level > 0.0
+        if touched > 0:
+            for j in range(lanes):
+                if m[EXIT + j] > 0.0:
+                    _exit(a, h, m, j)
+
+
+@inlined
+def _exit(a: Floats, h: Floats, m: Floats, j: Index) -> None:
+    side = 1.0 if h[UNITS + j] > 0.0 else -1.0
+    gain = side * (m[EXIT + j] - h[ENTRY + j])
+    h[REASON + j] += TOOK_PROFIT if gain > 0.0 else STOPPED
+    h[PENDING + j] = 0.0
+    m[OUT + j] = 1.0
+    revalue(a, h, m, j, m[EXIT + j])
+    trade(a, h, m, j, -h[UNITS + j])
+
+
+@compiled_part
+def sell_delisted(a: Floats, hs: Floats, s: Floats, ms: Floats, lanes: Index) -> None:
+    """Sell what is held of symbols that count as delisted from now on, at their last price."""
+    for i in range(len(hs)):
+        h, m = hs[i], ms[i]
+        for j in range(lanes):
+            if (m[DELISTED + j] > 0.0) & (h[UNITS + j] != 0.0):
+                h[REASON + j] += DELISTING
+                h[PENDING + j] = 0.0
+                m[OUT + j] = 1.0
+                trade(a, h, m, j, -h[UNITS + j])
+
+
+@compiled_part
+def call_margin_inside(a: Floats, hs: Floats, s: Floats, ms: Floats, lanes: Index, terms: Any) -> None:
+    """Check the margin with all longs at their low and all shorts at their high at once."""
+    maintenance = terms.maintenance_margin
+    for j in range(lanes):
+        s[NET + j], s[GROSS + j] = a[CASH + j], 0.0
+    for i in range(len(hs)):
+        h, m = hs[i], ms[i]
+        for j in range(lanes):
+            units = h[UNITS + j]
+            worst = m[LOW + j] if units > 0.0 else m[HIGH + j]
+            s[NET + j] += units * worst
+            s[GROSS + j] += abs(units) * worst
+    called = 0
+    for j in range(lanes):
+        called += (s[GROSS + j] > 0.0) & (
+            (s[NET + j] <= 0.0) | (s[NET + j] < maintenance * s[GROSS + j])
+        )
+    if called == 0:
+        return
+    for j in range(lanes):
+        if (s[GROSS + j] > 0.0) & ((s[NET + j] <= 0.0) | (s[NET + j] < maintenance * s[GROSS + j])):
+            for i in range(len(hs)):
+                h, m = hs[i], ms[i]
+                worst = m[LOW + j] if h[UNITS + j] > 0.0 else m[HIGH + j]
+                revalue(a, h, m, j, worst)
+            _liquidate(a, hs, s, ms, j, s[NET + j])
+
+
+@compiled_part
+def call_margin(
+    a: Floats, hs: Floats, s: Floats, ms: Floats, lanes: Index, maintenance: float, compounds: bool
+) -> None:
+    """Liquidate accounts whose equity ``s[NET]`` is not positive, or below the maintenance margin.
+
+    ``s[GROSS]`` is the gross value of their positions.
+    """
+    called = 0
+    for j in range(lanes):
+        called += (a[STATUS + j] == ALIVE) & (
+            (s[NET + j] <= 0.0) | (s[NET + j] < maintenance * s[GROSS + j])
+        )
+    if (called == 0) | (not compounds):
+        return
+    for j in range(lanes):
+        if (a[STATUS + j] == ALIVE) & ((s[NET + j] <= 0.0) | (s[NET + j] < maintenance * s[GROSS + j])):
+            _liquidate(a, hs, s, ms, j, s[NET + j])
+
+
+@inlined
+def _liquidate(a: Floats, hs: Floats, s: Floats, ms: Floats, j: Index, equity: float) -> None:
+    a[STATUS + j] = CALLED if equity > 0.0 else RUINED
+    for i in range(len(hs)):
+        h, m = hs[i], ms[i]
+        if h[UNITS + j] != 0.0:
+            h[REASON + j] += MARGIN_CALL if equity > 0.0 else RUIN
+            trade(a, h, m, j, -h[UNITS + j])
+        h[ACHIEVED + j] = 0.0
+        h[PENDING + j] = 0.0
+        m[OUT + j] = 1.0

@@ -1,0 +1,255 @@
+"""From targets to orders: limits, sizes, and the equation that keeps costs inside the weights."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from foretrade.markets.accounts import (
+    ACHIEVED,
+    ALIVE,
+    CASH,
+    FILL_EQUITY,
+    PENDING,
+    REASON,
+    REQUESTED,
+    STATUS,
+    TARGET,
+    UNITS,
+)  # fmt: skip  # isort: skip
+from foretrade.markets.arrays import Floats, Index
+from foretrade.markets.compiled import compiled_part, inlined
+from foretrade.markets.trading import (
+    AFTER,
+    BAND,
+    BASE,
+    COST,
+    FEE_PER_UNIT,
+    FEE_RATE,
+    FILL,
+    FROZEN,
+    FROZEN_NET,
+    GOAL,
+    GOES,
+    GROSS,
+    HALF_SPREAD,
+    IMPACT_RATE,
+    INVERSE_VOLUME,
+    LIMIT,
+    MINIMUM_FEE,
+    NET,
+    OUT,
+    QUADRATIC,
+    SLOPE,
+    TILT,
+    VALUED,
+    VOLUME,
+    WANTED,
+    WEIGHT,
+    trade,
+)  # fmt: skip  # isort: skip
+
+WEIGHTS, UNIT_TARGETS, DELTAS = range(3)
+"""What a target means: a fraction of equity, a number of units, or of units to trade."""
+
+REASONS = (
+    "leverage", "band", "no_bar", "volume", "lot", "minimum_order", "costs",
+    "stop_loss", "take_profit", "margin", "ruin", "delisted",
+)  # fmt: skip
+"""Why a symbol got another weight than was asked for; several may hold at once."""
+(
+    LEVERAGE, IN_BAND, NO_BAR, NO_VOLUME_LEFT, LOT, MINIMUM_ORDER, COSTS_EXCEED,
+    STOPPED, TOOK_PROFIT, MARGIN_CALL, RUIN, DELISTING,
+) = (float(1 << k) for k in range(len(REASONS)))  # fmt: skip
+
+ROUNDING = 1e-9  # a weight this close to its target is on it; what is left is float noise
+NEWTON_STEPS = 64
+
+
+@inlined
+def rebalance(a: Floats, hs: Floats, s: Floats, ms: Floats, lanes: Index, terms: Any) -> None:
+    """Trade every symbol to its target, at the prices at which it is valued now.
+
+    A weight is a fraction of the equity that is left **after** the costs of the trade.
+    ``s[BASE]`` holds the equity (or notional) before it.
+    """
+    _limit(a, hs, s, ms, lanes, terms)
+    _aim(a, hs, s, ms, lanes, terms)
+    _solve(a, hs, s, ms, lanes, terms)
+    _execute(a, hs, s, ms, lanes, terms)
+    _record(a, hs, s, ms, lanes, terms)
+
+
+@compiled_part
+def _limit(a: Floats, hs: Floats, s: Floats, ms: Floats, lanes: Index, terms: Any) -> None:
+    """How much of the targets the gross and the net limit let through."""
+    sizing = terms.sizing
+    max_leverage, max_net, band = terms.max_leverage, terms.max_net, terms.no_trade_band
+    for j in range(lanes):
+        s[GROSS + j] = s[NET + j] = s[FROZEN + j] = s[FROZEN_NET + j] = s[COST + j] = 0.0
+    for i in range(len(hs)):
+        h, m = hs[i], ms[i]
+        for j in range(lanes):
+            price, base, target = m[VALUED + j], s[BASE + j], h[TARGET + j]
+            held = h[UNITS + j]
+            goal = held + target + h[PENDING + j] if sizing == DELTAS else target
+            weight = target if sizing == WEIGHTS else goal * price / base
+            fillable = (m[FILL + j] == m[FILL + j]) & (m[OUT + j] == 0.0)  # not NaN
+            fillable &= a[STATUS + j] == ALIVE
+            m[WEIGHT + j] = weight
+            m[GOAL + j] = goal
+            m[GOES + j] = 1.0 if fillable else 0.0
+            now = held * price / base
+            s[GROSS + j] += abs(weight) if fillable else 0.0
+            s[NET + j] += weight if fillable else 0.0
+            s[FROZEN + j] += 0.0 if fillable else abs(now)
+            s[FROZEN_NET + j] += 0.0 if fillable else now
+            s[COST + j] += abs(now)
+    for j in range(lanes):
+        room = max_leverage - s[FROZEN + j]
+        limit = room / s[GROSS + j] if s[GROSS + j] > room else 1.0
+        room = max_net - abs(s[FROZEN_NET + j])
+        net = room / abs(s[NET + j]) if abs(s[NET + j]) > room else 1.0
+        limit = limit if limit < net else net
+        s[LIMIT + j] = limit if limit > 0.0 else 0.0
+        s[BAND + j] = band if s[COST + j] <= max_leverage + ROUNDING else 0.0
+
+
+@compiled_part
+def _aim(a: Floats, hs: Floats, s: Floats, ms: Floats, lanes: Index, terms: Any) -> None:
+    """Orders as ``goal + tilt × equity after costs − units``, where there is to be one."""
+    by_weight, compounds, carries = terms.sizing == WEIGHTS, terms.compounds, terms.carries
+    minimum, max_participation = terms.minimum_order, terms.max_participation
+    max_leverage = terms.max_leverage
+    lot, has_volume = terms.lot_size, math.isfinite(terms.max_participation)
+    lot_or_one = lot if lot > 0.0 else 1.0
+    for i in range(len(hs)):
+        h, m = hs[i], ms[i]
+        for j in range(lanes):
+            price, base, held, limit = m[VALUED + j], s[BASE + j], h[UNITS + j], s[LIMIT + j]
+            fillable = m[GOES + j] > 0.0
+            weight = m[WEIGHT + j] * limit
+            gap = abs(weight - held * price / base)
+            band = 0.0 if carries & (h[PENDING + j] != 0.0) else s[BAND + j]
+            in_band = (gap <= band) & (gap > ROUNDING)
+            small = (
+                (gap * base < minimum)
+                & (gap > ROUNDING)
+                & (not in_band)
+                & (s[COST + j] <= max_leverage + ROUNDING)
+            )
+            goes = fillable & (gap > ROUNDING) & (not in_band) & (not small)
+            floats = by_weight | (limit < 1.0)  # else the number of units is known exactly
+            tilt = weight / price if compounds & floats else 0.0
+            goal = weight * base / price if floats else m[GOAL + j]
+            goal = 0.0 if compounds & floats else goal
+            wanted = goal + tilt * base - held
+            cap = max_participation * m[VOLUME + j] if has_volume else math.inf
+            cap = (
+                math.floor(cap / lot_or_one + ROUNDING) * lot_or_one if (lot > 0.0) & has_volume else cap
+            )
+            cut = goes & (abs(wanted) > cap)
+            m[WANTED + j] = wanted
+            m[GOAL + j] = held + math.copysign(cap, wanted) if cut else goal
+            m[TILT + j] = 0.0 if cut else tilt
+            m[GOES + j] = 1.0 if goes & (cap > 0.0) else 0.0
+            reason = LEVERAGE if (limit < 1.0) & fillable else 0.0
+            reason += IN_BAND if in_band & fillable else 0.0
+            reason += MINIMUM_ORDER if small & fillable else 0.0
+            reason += NO_VOLUME_LEFT if cut else 0.0
+            missing = (m[OUT + j] == 0.0) & (a[STATUS + j] == ALIVE) & (not fillable)
+            missing &= gap > ROUNDING
+            reason += NO_BAR if missing else 0.0
+            h[REASON + j] += reason
+            h[PENDING + j] = wanted if carries & (cut | missing) else 0.0
+
+
+@compiled_part
+def _solve(a: Floats, hs: Floats, s: Floats, ms: Floats, lanes: Index, terms: Any) -> None:
+    """Equity ``e`` after the trade: ``e + Σ cost_i(|goal_i + tilt_i e − units_i|) = base``.
+
+    Each cost is convex in the size of its order, so the left side is convex in ``e``; Newton's iterates
+    from ``e = base`` fall onto the largest root, and a lane is done once they fall no more.
+    """
+    for j in range(lanes):
+        s[AFTER + j] = s[BASE + j]
+    steps = 1 if (len(hs) == 1) & terms.proportional else NEWTON_STEPS
+    steps = steps if terms.compounds else 0
+    for _ in range(steps):
+        for j in range(lanes):
+            s[COST + j] = 0.0
+            s[SLOPE + j] = 1.0
+        for i in range(len(hs)):
+            h, m = hs[i], ms[i]
+            for j in range(lanes):
+                price, tilt = m[VALUED + j], m[TILT + j]
+                order = m[GOAL + j] + tilt * s[AFTER + j] - h[UNITS + j]
+                size, side = abs(order), (tilt if order >= 0.0 else -tilt)
+                unit_fee = price * m[FEE_RATE + j] + m[FEE_PER_UNIT + j]
+                least = m[MINIMUM_FEE + j]
+                fee = size * unit_fee
+                above = fee > least
+                root = m[IMPACT_RATE + j] * math.sqrt(min(size * m[INVERSE_VOLUME + j], 1.0))
+                bend = m[QUADRATIC + j] * size
+                rate = price * (m[HALF_SPREAD + j] + root)
+                cost = (fee if above else least) + size * (rate + 0.5 * bend)
+                slope = (unit_fee if above else 0.0) + rate + 0.5 * price * root + bend
+                goes = m[GOES + j]
+                s[COST + j] += goes * cost
+                s[SLOPE + j] += goes * slope * side
+        falling = 0
+        for j in range(lanes):
+            after = s[AFTER + j]
+            solved = after - (after + s[COST + j] - s[BASE + j]) / s[SLOPE + j]
+            falls = solved < after
+            s[AFTER + j] = solved if falls else after
+            falling += falls
+        if falling == 0:
+            break
+
+
+@compiled_part
+def _execute(a: Floats, hs: Floats, s: Floats, ms: Floats, lanes: Index, terms: Any) -> None:
+    carries, compounds, lot = terms.carries, terms.compounds, terms.lot_size
+    in_lots = lot > 0.0
+    lot = lot if in_lots else 1.0
+    for i in range(len(hs)):
+        h, m = hs[i], ms[i]
+        for j in range(lanes):
+            held, after = h[UNITS + j], s[AFTER + j]
+            goes, broke = m[GOES + j] > 0.0, compounds & (after <= 0.0)
+            order = m[GOAL + j] + m[TILT + j] * after - held
+            whole = math.copysign(math.floor(abs(held + order) / lot + ROUNDING) * lot, held + order)
+            rounded = whole - held if in_lots else order
+            h[REASON + j] += COSTS_EXCEED if goes & broke else 0.0
+            h[REASON + j] += LOT if goes & (abs(rounded - order) > ROUNDING * lot) else 0.0
+            done = rounded if goes & (not broke) else 0.0
+            left = h[PENDING + j] - done
+            h[PENDING + j] = left if carries & (h[PENDING + j] != 0.0) else 0.0
+            trade(a, h, m, j, done)
+
+
+@compiled_part
+def _record(a: Floats, hs: Floats, s: Floats, ms: Floats, lanes: Index, terms: Any) -> None:
+    """What was asked for and what was got, in weights at the fill."""
+    compounds = terms.compounds
+    for j in range(lanes):
+        s[AFTER + j] = a[CASH + j]
+    for i in range(len(hs)):
+        h, m = hs[i], ms[i]
+        for j in range(lanes):
+            s[AFTER + j] += h[UNITS + j] * m[VALUED + j]
+    for i in range(len(hs)):
+        h, m = hs[i], ms[i]
+        for j in range(lanes):
+            base = s[AFTER + j] if compounds else s[BASE + j]
+            base = base if base != 0.0 else 1.0
+            h[REQUESTED + j] = m[WEIGHT + j]
+            h[ACHIEVED + j] = h[UNITS + j] * m[VALUED + j] / base
+    for j in range(lanes):
+        a[FILL_EQUITY + j] = s[AFTER + j]
+
+
+def reasons(code: float) -> tuple[str, ...]:
+    """Names of the flags in a reason."""
+    return tuple(name for k, name in enumerate(REASONS) if int(code) >> k & 1)

@@ -1,0 +1,94 @@
+"""One account of the kernel, stepped by hand over made-up prices."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from foretrade.markets import ledger
+from foretrade.markets.accounts import new_accounts
+from foretrade.markets.costs import FREE, Costs
+from foretrade.markets.exchange import PRICE_FIELDS, make_exchange
+from foretrade.markets.rules import Rules
+from foretrade.markets.synthetic import random_walk
+from foretrade.markets.trading import new_workspace
+
+FLOWS = ("fee", "spread", "impact", "borrow", "financing")
+
+
+@dataclass
+class Account:
+    """Holds one account, and steps it from one close to the next."""
+
+    symbols: int = 1
+    cash: float = 1e6
+    costs: Costs = FREE
+    rules: Rules = field(default_factory=Rules)
+    fill: str = "next_open"
+    sizing: str = "weights"
+    cost_scale: float = 1.0
+
+    def __post_init__(self) -> None:
+        self.books, self.work = new_accounts(1, self.symbols), new_workspace(self.symbols)
+        bars = random_walk(2, symbols=self.symbols)
+        self.exchange = make_exchange(
+            bars,
+            fill=self.fill,
+            costs=self.costs,
+            rules=self.rules,
+            sizing=self.sizing,
+            exits=True,
+            initial_equity=self.cash,
+        )
+        for flag in ("has_actions", "has_delistings"):
+            self.exchange.terms[flag] = True
+        ledger.open_accounts(self.books, self.cash, 0)
+        self.books.put("cost_scale", self.cost_scale)
+
+    def step(
+        self, targets, last, fill, close, *, years=1 / 365, stop=np.inf, take=np.inf, **bar
+    ) -> float:
+        """From a close ``last`` to ``close``, filling at ``fill`` (NaN: not at all); returns the status.
+
+        ``bar`` may hold other fields of the new bar: high, low, open, volume, split, dividend, delisted.
+        """
+        opens = np.where(np.isnan(fill), last, fill) if self.fill == "next_open" else last
+        opens = bar.get("open", opens)
+        values = {
+            "mark": close,
+            "fill": fill,
+            "years": years,
+            "open": opens,
+            "high": np.fmax(opens, close),
+            "low": np.fmin(opens, close),
+            "volume": 1e9,
+            "split": 1.0,
+            "dividend": 0.0,
+            "delisted": 0.0,
+        } | bar
+        for k, name in enumerate(PRICE_FIELDS):
+            self.exchange.prices[1, :, k] = values[name]
+        self.exchange.prices[0, :, 0] = last
+        for name, value in {"target": targets, "stop_loss": stop, "take_profit": take}.items():
+            self.books.put(name, np.broadcast_to(value, (1, self.symbols)))
+        self.books.put("row", np.uint64(0))
+        ledger.step_accounts(self.books, self.work, self.exchange)
+        return self.get("status")
+
+    def get(self, name: str) -> float:
+        """A field of the account, or of its only symbol."""
+        return float(self.books.get(name).ravel()[0])
+
+    def all(self, name: str) -> np.ndarray:
+        """A field of every symbol."""
+        return self.books.get(name)[0]
+
+    @property
+    def equity(self) -> float:
+        return self.get("equity")
+
+    @property
+    def paid(self) -> float:
+        """All costs of the last step."""
+        return sum(self.get(name) for name in FLOWS)
