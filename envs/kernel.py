@@ -9,24 +9,13 @@ import numpy as np
 from foretrade.envs import episodes, rewards
 from foretrade.envs.actions import GRID, SIMPLEX
 from foretrade.envs.episodes import NO_WISH
-from foretrade.envs.writing import TOLD, TOLD_PER_SYMBOL, observe, tell
+from foretrade.envs.writing import TOLD, TOLD_PER_SYMBOL, forget, observe, tell
 from foretrade.markets import exchange, ledger
-from foretrade.markets.accounts import (
-    ALIVE,
-    EPISODE,
-    LANES,
-    LENGTH,
-    REWARD,
-    STATUS,
-    STEPS,
-    STOP_LOSS,
-    TAKE_PROFIT,
-    TARGET,
-    Accounts,
-)  # fmt: skip  # isort: skip
-from foretrade.markets.arrays import AnyArray, Bools, Float32s, Floats, Index, Ints
+from foretrade.markets.accounts import ALIVE, EPISODE, LANES, LENGTH, STATUS, STEPS, Accounts
+from foretrade.markets.arrays import AnyArray, Bools, Float32s, Floats, Index, Ints, UInts
 from foretrade.markets.compiled import compiled, compiled_part, inlined
 from foretrade.markets.exchange import Exchange
+from foretrade.markets.trading import REWARD, STOP_LOSS, TAKE_PROFIT, TARGET
 
 TERMS = np.dtype(
     exchange.TERMS.descr
@@ -129,7 +118,8 @@ def _begin(
     outcome.truncated[n] = False
     observe(market, a, hs, clock, work[0], work[1], lane, lane + np.uint64(1), n - lane, seen)
     if outcome.told.size > 0:
-        tell(market, a, hs, clock, lane, lane + np.uint64(1), n - lane, outcome.told)
+        forget(work[0], work[1], lane)
+        tell(market, a, hs, clock, work[0], work[1], lane, lane + np.uint64(1), n - lane, outcome.told)
 
 
 @compiled
@@ -156,22 +146,15 @@ def advance(
     for block in range(np.uint64(first), np.uint64(last)):
         a, hs, clock = accounts.account[block], accounts.holdings[block], accounts.clock[block]
         lanes, n = ledger.lanes_of(accounts, block), block * np.uint64(LANES)
-        _aim(market, hs, lanes, n, actions)
+        _aim(market, work[1], lanes, n, actions)
         if market.terms[0].jump > 0.0:
             episodes.jump(hs, clock, lanes, market.prices, market.blocks, market.terms[0].jump)
         ledger.step(a, hs, clock, work[0], work[1], lanes, market.prices, market.rates, market.terms[0])
         rewards.pay(a, hs, clock, work[0], work[1], lanes, market.reference, market.terms[0])
-        for j in range(lanes):
-            clock[STEPS + j] += np.uint64(1)
-            terminated = a[STATUS + j] != ALIVE
-            truncated = (not terminated) & (clock[STEPS + j] == clock[LENGTH + j])
-            outcome.rewards[n + j] = a[REWARD + j]
-            outcome.terminated[n + j] = terminated
-            outcome.truncated[n + j] = truncated
-            ended += int(terminated | truncated)
+        ended += _finish(a, clock, work[0], lanes, n, outcome)
         observe(market, a, hs, clock, work[0], work[1], np.uint64(0), lanes, n, seen)
         if outcome.told.size > 0:
-            tell(market, a, hs, clock, np.uint64(0), lanes, n, outcome.told)
+            tell(market, a, hs, clock, work[0], work[1], np.uint64(0), lanes, n, outcome.told)
     if restart.size > 0:
         for who in range(np.uint64(first * LANES), np.uint64(min(last * LANES, accounts.total))):
             if restart[who]:
@@ -189,47 +172,64 @@ def first_outside(actions: Floats, limits: Floats, symbols: int) -> int:
 @inlined
 def _first_outside(actions: Floats, limits: Floats, symbols: int, first: Index, last: Index) -> int:
     """Number of the first entry of the blocks' actions that is outside its space, or −1."""
-    for n in range(first * LANES, min(last * LANES, len(actions))):
-        for k in range(actions.shape[1]):
-            value, part = actions[n, k], k // symbols
-            if not (limits[part, 0] <= value) & (value <= limits[part, 1]):  # NaN is in no interval
-                return int(n * actions.shape[1] + k)
+    for part in range(len(limits)):
+        low, high = limits[part, 0], limits[part, 1]
+        for n in range(first * LANES, min(last * LANES, len(actions))):
+            for k in range(part * symbols, (part + 1) * symbols):
+                value = actions[n, k]
+                if not (low <= value) & (value <= high):  # NaN is in no interval
+                    return int(n * actions.shape[1] + k)
     return -1
 
 
 @compiled_part
-def _aim(market: Market, hs: Floats, lanes: Index, n: Index, actions: Floats) -> None:
+def _finish(a: Floats, clock: UInts, s: Floats, lanes: Index, n: Index, outcome: Outcome) -> int:
+    """Count the decision, and hand out what it gave; how many episodes ended."""
+    ended = 0
+    for j in range(lanes):
+        clock[STEPS + j] += np.uint64(1)
+        terminated = a[STATUS + j] != ALIVE
+        truncated = (not terminated) & (clock[STEPS + j] == clock[LENGTH + j])
+        outcome.rewards[n + j] = s[REWARD + j]
+        outcome.terminated[n + j] = terminated
+        outcome.truncated[n + j] = truncated
+        ended += int(terminated | truncated)
+    return ended
+
+
+@compiled_part
+def _aim(market: Market, ms: Floats, lanes: Index, n: Index, actions: Floats) -> None:
     """Make targets and exits of actions."""
-    terms, levels, symbols = market.terms[0], market.levels, np.uint64(len(hs))
+    terms, levels, symbols = market.terms[0], market.levels, np.uint64(len(ms))
     low, high, in_grid = terms.low, terms.high, terms.kind == GRID
     for i in range(symbols):
-        h = hs[i]
+        m = ms[i]
         for j in range(lanes):
             value = actions[n + j, i]
             if in_grid:
                 value = levels[0, np.int64(value)]
-            h[TARGET + j] = min(max(value, low), high)
+            m[TARGET + j] = min(max(value, low), high)
     if terms.kind == SIMPLEX:
-        _onto_simplex(hs, lanes)
+        _onto_simplex(ms, lanes)
     if terms.has_exits:
-        _set_exits(hs, lanes, n, actions, symbols, terms.stops, levels[1], in_grid, STOP_LOSS)
+        _set_exits(ms, lanes, n, actions, symbols, terms.stops, levels[1], in_grid, STOP_LOSS)
         column = symbols * np.uint64(2 if terms.stops > 1 else 1)
-        _set_exits(hs, lanes, n, actions, column, terms.takes, levels[2], in_grid, TAKE_PROFIT)
+        _set_exits(ms, lanes, n, actions, column, terms.takes, levels[2], in_grid, TAKE_PROFIT)
 
 
 @inlined
-def _onto_simplex(hs: Floats, lanes: Index) -> None:
+def _onto_simplex(ms: Floats, lanes: Index) -> None:
     for j in range(lanes):
         total = 0.0
-        for i in range(len(hs)):
-            total += hs[i, TARGET + j]
-        for i in range(len(hs)):
-            hs[i, TARGET + j] /= max(total, 1.0)
+        for i in range(len(ms)):
+            total += ms[i, TARGET + j]
+        for i in range(len(ms)):
+            ms[i, TARGET + j] /= max(total, 1.0)
 
 
 @inlined
 def _set_exits(
-    hs: Floats,
+    ms: Floats,
     lanes: Index,
     n: Index,
     actions: Floats,
@@ -240,9 +240,9 @@ def _set_exits(
     field: Index,
 ) -> None:
     """Stops, or profit targets: the one level there is, or what the action says from ``column`` on."""
-    for i in range(np.uint64(len(hs))):
+    for i in range(np.uint64(len(ms))):
         for j in range(lanes):
             value = levels[0] if count == 1 else actions[n + j, column + i]
             if (count > 1) & in_grid:
                 value = levels[np.int64(value)]
-            hs[i, field + j] = value
+            ms[i, field + j] = value

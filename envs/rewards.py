@@ -10,19 +10,10 @@ from typing import Any, Literal, TypeAlias, get_args
 
 import numpy as np
 
-from foretrade.markets.accounts import (
-    EQUITY,
-    MEMORY,
-    MEMORY2,
-    PEAK,
-    REWARD,
-    ROW,
-    TRADED,
-    UNITS,
-)  # fmt: skip  # isort: skip
+from foretrade.markets.accounts import EQUITY, MEMORY, MEMORY2, PEAK, ROW, UNITS
 from foretrade.markets.arrays import Floats, Index, UInts
 from foretrade.markets.compiled import compiled_part, inlined
-from foretrade.markets.trading import BASE, BEFORE, COST, MARK, NET
+from foretrade.markets.trading import BASE, BEFORE, COST, MARK, NET, REWARD, TRADED
 
 RewardName: TypeAlias = Literal[
     "log_growth", "simple_return", "differential_sharpe", "mean_variance", "drawdown", "cvar", "excess"
@@ -102,7 +93,7 @@ def pay(
     for j in range(lanes):
         s[BASE + j] = s[BEFORE + j] if compounds else notional
         s[NET + j] = (a[EQUITY + j] - s[BEFORE + j]) / s[BASE + j]
-        a[REWARD + j] = s[NET + j]
+        s[REWARD + j] = s[NET + j]
     if (code == LOG_GROWTH) | (code == DRAWDOWN) | (code == EXCESS):
         _log_growth(a, s, lanes)
     if code == DIFFERENTIAL_SHARPE:
@@ -110,15 +101,15 @@ def pay(
     elif code == MEAN_VARIANCE:
         _mean_variance(a, hs, clock, s, ms, lanes, reference, terms.risk_aversion)
     elif code == DRAWDOWN:
-        _drawdown(a, lanes, terms.risk_aversion)
+        _drawdown(a, s, lanes, terms.risk_aversion)
     elif code == CVAR:
         _cvar(a, s, lanes, terms.risk_aversion, terms.adaptation, terms.tail)
     elif code == EXCESS:
         for j in range(lanes):
-            a[REWARD + j] -= reference[clock[ROW + j], np.uint64(0)]
+            s[REWARD + j] -= reference[clock[ROW + j], np.uint64(0)]
     penalty = terms.turnover_penalty
     for j in range(lanes):
-        a[REWARD + j] -= penalty * a[TRADED + j] / s[BASE + j]
+        s[REWARD + j] -= penalty * s[TRADED + j] / s[BASE + j]
 
 
 @compiled_part
@@ -129,12 +120,12 @@ def _log_growth(a: Floats, s: Floats, lanes: Index) -> None:
         z = (a[EQUITY + j] - s[BEFORE + j]) / (a[EQUITY + j] + s[BEFORE + j])
         zz = z * z
         series = 1 / 9 + zz * (1 / 11 + zz * (1 / 13 + zz * (1 / 15)))
-        a[REWARD + j] = 2.0 * (z + z * zz * (1 / 3 + zz * (1 / 5 + zz * (1 / 7 + zz * series))))
+        s[REWARD + j] = 2.0 * (z + z * zz * (1 / 3 + zz * (1 / 5 + zz * (1 / 7 + zz * series))))
         far += not abs(z) < 0.1
     if far > 0:
         for j in range(lanes):
             if not abs((a[EQUITY + j] - s[BEFORE + j]) / (a[EQUITY + j] + s[BEFORE + j])) < 0.1:
-                a[REWARD + j] = math.log(max(a[EQUITY + j] / s[BEFORE + j], RUIN_LEVEL))
+                s[REWARD + j] = math.log(max(a[EQUITY + j] / s[BEFORE + j], RUIN_LEVEL))
 
 
 @compiled_part
@@ -145,7 +136,7 @@ def _differential_sharpe(a: Floats, s: Floats, lanes: Index, rate: float) -> Non
         up, wide = r - mean, r * r - square
         defined = variance > 1e-12 * square
         safe = variance if defined else 1.0
-        a[REWARD + j] = (square * up - 0.5 * mean * wide) / (safe * math.sqrt(safe)) if defined else 0.0
+        s[REWARD + j] = (square * up - 0.5 * mean * wide) / (safe * math.sqrt(safe)) if defined else 0.0
         a[MEMORY + j] = mean + rate * up
         a[MEMORY2 + j] = square + rate * wide
 
@@ -163,15 +154,15 @@ def _mean_variance(
             weight = h[UNITS + j] * m[MARK + j] / s[BASE + j]
             s[COST + j] += weight * weight * reference[clock[ROW + j], i + 1]
     for j in range(lanes):
-        a[REWARD + j] = s[NET + j] - 0.5 * risk_aversion * s[COST + j]
+        s[REWARD + j] = s[NET + j] - 0.5 * risk_aversion * s[COST + j]
 
 
 @compiled_part
-def _drawdown(a: Floats, lanes: Index, risk_aversion: float) -> None:
+def _drawdown(a: Floats, s: Floats, lanes: Index, risk_aversion: float) -> None:
     for j in range(lanes):
         drawdown = 1.0 - a[EQUITY + j] / a[PEAK + j]
         deeper = drawdown - a[MEMORY + j]
-        a[REWARD + j] -= risk_aversion * (deeper if deeper > 0.0 else 0.0)
+        s[REWARD + j] -= risk_aversion * (deeper if deeper > 0.0 else 0.0)
         a[MEMORY + j] = drawdown
 
 
@@ -181,7 +172,7 @@ def _cvar(a: Floats, s: Floats, lanes: Index, risk_aversion: float, rate: float,
         loss, quantile = -s[NET + j], a[MEMORY + j]
         beyond = loss - quantile
         shortfall = quantile + (beyond if beyond > 0.0 else 0.0) / (1.0 - tail)
-        a[REWARD + j] = s[NET + j] - risk_aversion * shortfall
+        s[REWARD + j] = s[NET + j] - risk_aversion * shortfall
         size = a[MEMORY2 + j] + rate * (abs(loss) - a[MEMORY2 + j])
         a[MEMORY2 + j] = size
         a[MEMORY + j] = quantile + rate * size * ((1.0 if beyond > 0.0 else 0.0) - (1.0 - tail))

@@ -10,6 +10,7 @@ from foretrade.envs.observation import BOUND, HOLDING_BARS
 from foretrade.markets.accounts import (
     ALIVE,
     CASH,
+    COST_SCALE,
     ENTRY,
     EQUITY,
     HELD_BARS,
@@ -19,14 +20,16 @@ from foretrade.markets.accounts import (
     PENDING,
     ROW,
     STATUS,
-    TOLD_OF_ACCOUNT,
-    TOLD_OF_HOLDING,
     UNITS,
 )  # fmt: skip  # isort: skip
 from foretrade.markets.arrays import Float32s, Floats, Index, UInts
 from foretrade.markets.compiled import compiled_part, inlined
 from foretrade.markets.exchange import AT_FILL, AT_MARK
 from foretrade.markets.trading import (
+    ACHIEVED,
+    FLOWS,
+    REASON,
+    REQUESTED,
     SEEN_CASH,
     SEEN_DRAWDOWN,
     SEEN_HELD,
@@ -35,8 +38,8 @@ from foretrade.markets.trading import (
     SEEN_WEIGHT,
 )  # fmt: skip  # isort: skip
 
-TOLD = ("row", "market", *TOLD_OF_ACCOUNT)
-TOLD_PER_SYMBOL = (*TOLD_OF_HOLDING, "close", "fill_price")
+TOLD = ("row", "market", "cash", "equity", "cost_scale", *FLOWS)
+TOLD_PER_SYMBOL = ("units", "requested", "achieved", "reason", "close", "fill_price")
 
 
 @compiled_part
@@ -74,23 +77,48 @@ def observe(
 
 @compiled_part
 def tell(
-    market: Any, a: Floats, hs: Floats, clock: UInts, first: Index, last: Index, n: Index, told: Floats
+    market: Any,
+    a: Floats,
+    hs: Floats,
+    clock: UInts,
+    s: Floats,
+    ms: Floats,
+    first: Index,
+    last: Index,
+    n: Index,
+    told: Floats,
 ) -> None:
-    """Write what infos tell of the lanes ``first … last - 1``."""
-    fields, own = np.uint64(len(TOLD_OF_ACCOUNT)), np.uint64(len(TOLD_OF_HOLDING))
+    """Write what infos tell of the lanes ``first … last - 1``, in the order of the names above."""
+    flows = np.uint64(len(FLOWS))
     for j in range(first, last):
-        row, market_number, who = clock[ROW + j], clock[MARKET + j], n + j
+        row, who = clock[ROW + j], n + j
         told[who, 0] = row
-        told[who, 1] = market_number
-        for k in range(fields):
-            told[who, np.uint64(2) + k] = a[k * np.uint64(LANES) + j]
-        at = np.uint64(2) + fields
-        for i in range(np.uint64(len(hs))):
-            for k in range(own):
-                told[who, at + k] = hs[i, k * np.uint64(LANES) + j]
-            told[who, at + own] = market.prices[row, i, AT_MARK]
-            told[who, at + own + np.uint64(1)] = market.prices[row, i, AT_FILL]
-            at += own + np.uint64(2)
+        told[who, 1] = clock[MARKET + j]
+        told[who, 2] = a[CASH + j]
+        told[who, 3] = a[EQUITY + j]
+        told[who, 4] = a[COST_SCALE + j]
+        for k in range(flows):
+            told[who, np.uint64(5) + k] = s[k * np.uint64(LANES) + j]
+        at = np.uint64(5) + flows
+        for i in range(len(hs)):
+            h, m = hs[i], ms[i]
+            told[who, at] = h[UNITS + j]
+            told[who, at + np.uint64(1)] = m[REQUESTED + j]
+            told[who, at + np.uint64(2)] = m[ACHIEVED + j]
+            told[who, at + np.uint64(3)] = m[REASON + j]
+            told[who, at + np.uint64(4)] = market.prices[row, i, AT_MARK]
+            told[who, at + np.uint64(5)] = market.prices[row, i, AT_FILL]
+            at += np.uint64(6)
+
+
+@compiled_part
+def forget(s: Floats, ms: Floats, j: Index) -> None:
+    """Nothing has happened in a lane: clear what :func:`tell` reads of the workspace."""
+    for k in range(np.uint64(len(FLOWS))):
+        s[k * np.uint64(LANES) + j] = 0.0
+    for i in range(len(ms)):
+        m = ms[i]
+        m[REQUESTED + j] = m[ACHIEVED + j] = m[REASON + j] = 0.0
 
 
 @inlined

@@ -17,44 +17,19 @@ from foretrade.markets.arrays import AnyArray, Floats, UInts
 
 LANES = 32
 
-FLOWS = (
-    "fill_equity", "price_pnl", "dividend", "fee", "spread", "impact",
-    "borrow", "financing", "interest", "traded",
-)  # fmt: skip
-ACCOUNT_FIELDS = (
-    "cash",
-    "equity",
-    "cost_scale",
-    *FLOWS,
-    "peak",
-    "status",
-    "reward",
-    "memory",
-    "memory2",
-)
-TOLD_OF_ACCOUNT = ACCOUNT_FIELDS[: 3 + len(FLOWS)]  # what infos tell; the rest is for the kernel
-HOLDING_FIELDS = (
-    "units", "requested", "achieved", "reason",
-    "entry", "held_bars", "pending", "target", "stop_loss", "take_profit",
-)  # fmt: skip
-TOLD_OF_HOLDING = HOLDING_FIELDS[:4]
+ACCOUNT_FIELDS = ("cash", "equity", "cost_scale", "peak", "status", "memory", "memory2")
+HOLDING_FIELDS = ("units", "entry", "held_bars", "pending")
 CLOCK_FIELDS = ("row", "steps", "length", "market", "episode", "key")
 
 
-def _offsets(count: int) -> tuple[np.uint64, ...]:
-    # Unsigned, as all indices of the kernels: a signed one would be tested for a negative value.
+def offsets(count: int) -> tuple[np.uint64, ...]:
+    """Where the lanes of so many fields begin; unsigned, so that no index is tested for its sign."""
     return tuple(np.uint64(k * LANES) for k in range(count))
 
 
-(
-    CASH, EQUITY, COST_SCALE,
-    FILL_EQUITY, PRICE_PNL, DIVIDEND, FEE, SPREAD, IMPACT, BORROW, FINANCING, INTEREST, TRADED,
-    PEAK, STATUS, REWARD, MEMORY, MEMORY2,
-) = _offsets(len(ACCOUNT_FIELDS))  # fmt: skip
-(
-    UNITS, REQUESTED, ACHIEVED, REASON, ENTRY, HELD_BARS, PENDING, TARGET, STOP_LOSS, TAKE_PROFIT,
-) = _offsets(len(HOLDING_FIELDS))  # fmt: skip
-ROW, STEPS, LENGTH, MARKET, EPISODE, KEY = _offsets(len(CLOCK_FIELDS))
+CASH, EQUITY, COST_SCALE, PEAK, STATUS, MEMORY, MEMORY2 = offsets(len(ACCOUNT_FIELDS))
+UNITS, ENTRY, HELD_BARS, PENDING = offsets(len(HOLDING_FIELDS))
+ROW, STEPS, LENGTH, MARKET, EPISODE, KEY = offsets(len(CLOCK_FIELDS))
 
 ALIVE, RUINED, CALLED = 0.0, 1.0, 2.0
 """Status: solvent; equity was not positive; equity was below the maintenance margin."""

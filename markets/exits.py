@@ -9,24 +9,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from foretrade.markets.accounts import (
-    ACHIEVED,
-    ALIVE,
-    CALLED,
-    CASH,
-    ENTRY,
-    PENDING,
-    REASON,
-    RUINED,
-    STATUS,
-    STOP_LOSS,
-    TAKE_PROFIT,
-    UNITS,
-)  # fmt: skip  # isort: skip
+from foretrade.markets.accounts import ALIVE, CALLED, CASH, ENTRY, RUINED, STATUS, UNITS
 from foretrade.markets.arrays import Floats, Index
 from foretrade.markets.compiled import compiled_part, inlined
 from foretrade.markets.orders import DELISTING, MARGIN_CALL, RUIN, STOPPED, TOOK_PROFIT
 from foretrade.markets.trading import (
+    ACHIEVED,
     DELISTED,
     EXIT,
     GROSS,
@@ -34,9 +22,10 @@ from foretrade.markets.trading import (
     LOW,
     NET,
     OPEN,
-    OUT,
+    STOP_LOSS,
+    TAKE_PROFIT,
+    close_out,
     revalue,
-    trade,
 )  # fmt: skip  # isort: skip
 
 
@@ -53,8 +42,8 @@ def stop_or_take(
         touched = 0
         for j in range(lanes):
             entry, side = h[ENTRY + j], (1.0 if h[UNITS + j] > 0.0 else -1.0)
-            stop = entry * (1.0 - side * h[STOP_LOSS + j])
-            take = entry * (1.0 + side * h[TAKE_PROFIT + j])
+            stop = entry * (1.0 - side * m[STOP_LOSS + j])
+            take = entry * (1.0 + side * m[TAKE_PROFIT + j])
             first, high, low = m[OPEN + j], m[HIGH + j], m[LOW + j]
             worst, best = (low, high) if side > 0.0 else (high, low)
             level = take if inside & (side * (best - take) >= 0.0) else 0.0
@@ -67,18 +56,15 @@ def stop_or_take(
         if touched > 0:
             for j in range(lanes):
                 if m[EXIT + j] > 0.0:
-                    _exit(a, h, m, j)
+                    _exit(a, h, s, m, j)
 
 
 @inlined
-def _exit(a: Floats, h: Floats, m: Floats, j: Index) -> None:
+def _exit(a: Floats, h: Floats, s: Floats, m: Floats, j: Index) -> None:
     side = 1.0 if h[UNITS + j] > 0.0 else -1.0
     gain = side * (m[EXIT + j] - h[ENTRY + j])
-    h[REASON + j] += TOOK_PROFIT if gain > 0.0 else STOPPED
-    h[PENDING + j] = 0.0
-    m[OUT + j] = 1.0
-    revalue(a, h, m, j, m[EXIT + j])
-    trade(a, h, m, j, -h[UNITS + j])
+    revalue(s, h, m, j, m[EXIT + j])
+    close_out(a, h, s, m, j, TOOK_PROFIT if gain > 0.0 else STOPPED)
 
 
 @compiled_part
@@ -88,10 +74,7 @@ def sell_delisted(a: Floats, hs: Floats, s: Floats, ms: Floats, lanes: Index) ->
         h, m = hs[i], ms[i]
         for j in range(lanes):
             if (m[DELISTED + j] > 0.0) & (h[UNITS + j] != 0.0):
-                h[REASON + j] += DELISTING
-                h[PENDING + j] = 0.0
-                m[OUT + j] = 1.0
-                trade(a, h, m, j, -h[UNITS + j])
+                close_out(a, h, s, m, j, DELISTING)
 
 
 @compiled_part
@@ -119,7 +102,7 @@ def call_margin_inside(a: Floats, hs: Floats, s: Floats, ms: Floats, lanes: Inde
             for i in range(len(hs)):
                 h, m = hs[i], ms[i]
                 worst = m[LOW + j] if h[UNITS + j] > 0.0 else m[HIGH + j]
-                revalue(a, h, m, j, worst)
+                revalue(s, h, m, j, worst)
             _liquidate(a, hs, s, ms, j, s[NET + j])
 
 
@@ -148,9 +131,5 @@ def _liquidate(a: Floats, hs: Floats, s: Floats, ms: Floats, j: Index, equity: f
     a[STATUS + j] = CALLED if equity > 0.0 else RUINED
     for i in range(len(hs)):
         h, m = hs[i], ms[i]
-        if h[UNITS + j] != 0.0:
-            h[REASON + j] += MARGIN_CALL if equity > 0.0 else RUIN
-            trade(a, h, m, j, -h[UNITS + j])
-        h[ACHIEVED + j] = 0.0
-        h[PENDING + j] = 0.0
-        m[OUT + j] = 1.0
+        close_out(a, h, s, m, j, MARGIN_CALL if equity > 0.0 else RUIN)
+        m[ACHIEVED + j] = 0.0

@@ -29,28 +29,17 @@ from foretrade.markets import exits
 from foretrade.markets.accounts import (
     ACCOUNT_FIELDS,
     ALIVE,
-    BORROW,
     CASH,
     COST_SCALE,
-    DIVIDEND,
     ENTRY,
     EQUITY,
-    FEE,
-    FILL_EQUITY,
-    FINANCING,
     HELD_BARS,
     HOLDING_FIELDS,
-    IMPACT,
-    INTEREST,
     LANES,
     PEAK,
     PENDING,
-    PRICE_PNL,
-    REASON,
     ROW,
-    SPREAD,
     STATUS,
-    TRADED,
     UNITS,
     Accounts,
 )  # fmt: skip  # isort: skip
@@ -69,21 +58,32 @@ from foretrade.markets.quotes import lay_out
 from foretrade.markets.trading import (
     BASE,
     BEFORE,
+    BORROW,
     BORROW_RATE,
+    DIVIDEND,
+    FEE,
     FILL,
+    FILL_EQUITY,
+    FINANCING,
     FINANCING_RATE,
     GROSS,
+    IMPACT,
+    INTEREST,
     INTEREST_RATE,
     MARK,
     NET,
     OUT,
+    PRICE_PNL,
+    REASON,
+    SPREAD,
+    TRADED,
     VALUED,
     Workspace,
     revalue,
 )  # fmt: skip  # isort: skip
 
 
-@inlined
+@compiled_part
 def step(
     a: Floats,
     hs: Floats,
@@ -119,13 +119,13 @@ def step(
 def _clear(a: Floats, hs: Floats, s: Floats, ms: Floats, lanes: Index) -> None:
     for j in range(lanes):
         s[BEFORE + j] = a[EQUITY + j]
-        a[FILL_EQUITY + j] = a[PRICE_PNL + j] = a[DIVIDEND + j] = 0.0
-        a[FEE + j] = a[SPREAD + j] = a[IMPACT + j] = 0.0
-        a[BORROW + j] = a[FINANCING + j] = a[INTEREST + j] = a[TRADED + j] = 0.0
+        s[FILL_EQUITY + j] = s[PRICE_PNL + j] = s[DIVIDEND + j] = 0.0
+        s[FEE + j] = s[SPREAD + j] = s[IMPACT + j] = 0.0
+        s[BORROW + j] = s[FINANCING + j] = s[INTEREST + j] = s[TRADED + j] = 0.0
     for i in range(len(hs)):
-        h = hs[i]
+        h, m = hs[i], ms[i]
         for j in range(lanes):
-            h[REASON + j] = 0.0
+            m[REASON + j] = 0.0
             h[HELD_BARS + j] += 1.0
 
 
@@ -143,7 +143,7 @@ def _corporate_actions(
             h[ENTRY + j] /= split
             m[VALUED + j] /= split
             paid = h[UNITS + j] * dividend
-            a[DIVIDEND + j] += paid
+            s[DIVIDEND + j] += paid
             a[CASH + j] += paid
 
 
@@ -163,16 +163,16 @@ def _accrue(
         h, m = hs[i], ms[i]
         for j in range(lanes):
             short = -h[UNITS + j] * m[VALUED + j]
-            a[BORROW + j] += (short if short > 0.0 else 0.0) * m[BORROW_RATE + j]
+            s[BORROW + j] += (short if short > 0.0 else 0.0) * m[BORROW_RATE + j]
     for j in range(lanes):
         cash = a[CASH + j] if compounds else 0.0
         years = prices[clock[ROW + j], np.uint64(0), YEARS]
-        borrow = a[BORROW + j] * years
+        borrow = s[BORROW + j] * years
         financing = (-cash if cash < 0.0 else 0.0) * first[FINANCING_RATE + j] * years
         interest = (cash if cash > 0.0 else 0.0) * first[INTEREST_RATE + j] * years
-        a[BORROW + j] = borrow
-        a[FINANCING + j] = financing
-        a[INTEREST + j] = interest
+        s[BORROW + j] = borrow
+        s[FINANCING + j] = financing
+        s[INTEREST + j] = interest
         a[CASH + j] += interest - borrow - financing
 
 
@@ -184,7 +184,7 @@ def _fill(a: Floats, hs: Floats, s: Floats, ms: Floats, lanes: Index, terms: Any
         for j in range(lanes):
             price, valued = m[FILL + j], m[VALUED + j]
             trades = (price == price) & (m[OUT + j] == 0.0)  # a price of NaN does not equal itself
-            revalue(a, h, m, j, price if trades else valued)
+            revalue(s, h, m, j, price if trades else valued)
     if terms.has_delistings:
         exits.sell_delisted(a, hs, s, ms, lanes)
     _sum_up(a, hs, s, ms, lanes)
@@ -200,7 +200,7 @@ def _mark(a: Floats, hs: Floats, s: Floats, ms: Floats, lanes: Index, terms: Any
     for i in range(len(hs)):
         h, m = hs[i], ms[i]
         for j in range(lanes):
-            revalue(a, h, m, j, m[MARK + j])
+            revalue(s, h, m, j, m[MARK + j])
     _sum_up(a, hs, s, ms, lanes)
     for j in range(lanes):
         a[PEAK + j] = max(a[PEAK + j], s[NET + j])
@@ -208,7 +208,7 @@ def _mark(a: Floats, hs: Floats, s: Floats, ms: Floats, lanes: Index, terms: Any
     for j in range(lanes):
         stands = a[STATUS + j] == ALIVE
         a[EQUITY + j] = s[NET + j] if stands else a[CASH + j]
-        a[FILL_EQUITY + j] = a[FILL_EQUITY + j] if stands else a[CASH + j]
+        s[FILL_EQUITY + j] = s[FILL_EQUITY + j] if stands else a[CASH + j]
 
 
 @compiled_part
@@ -246,14 +246,19 @@ def open_accounts(accounts: Accounts, cash: float, row: int) -> None:
 
 
 @compiled
-def step_accounts(accounts: Accounts, work: Workspace, exchange: Exchange) -> None:
-    """One step of every account: what an environment does, without its observation."""
-    for block in range(np.uint64(len(accounts.account))):
-        step(
-            accounts.account[block], accounts.holdings[block], accounts.clock[block],
-            work.account, work.quotes, lanes_of(accounts, block),
-            exchange.prices, exchange.rates, exchange.terms[0],
-        )  # fmt: skip
+def step_block(accounts: Accounts, work: Workspace, exchange: Exchange) -> None:
+    """One step of the accounts of the first block, to the targets that stand in the workspace."""
+    step(
+        accounts.account[0],
+        accounts.holdings[0],
+        accounts.clock[0],
+        work.account,
+        work.quotes,
+        lanes_of(accounts, np.uint64(0)),
+        exchange.prices,
+        exchange.rates,
+        exchange.terms[0],
+    )
 
 
 @inlined

@@ -5,21 +5,11 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from foretrade.markets.accounts import (
-    ACHIEVED,
-    ALIVE,
-    CASH,
-    FILL_EQUITY,
-    PENDING,
-    REASON,
-    REQUESTED,
-    STATUS,
-    TARGET,
-    UNITS,
-)  # fmt: skip  # isort: skip
+from foretrade.markets.accounts import ALIVE, CASH, PENDING, STATUS, UNITS
 from foretrade.markets.arrays import Floats, Index
 from foretrade.markets.compiled import compiled_part, inlined
 from foretrade.markets.trading import (
+    ACHIEVED,
     AFTER,
     BAND,
     BASE,
@@ -27,6 +17,7 @@ from foretrade.markets.trading import (
     FEE_PER_UNIT,
     FEE_RATE,
     FILL,
+    FILL_EQUITY,
     FROZEN,
     FROZEN_NET,
     GOAL,
@@ -40,7 +31,10 @@ from foretrade.markets.trading import (
     NET,
     OUT,
     QUADRATIC,
+    REASON,
+    REQUESTED,
     SLOPE,
+    TARGET,
     TILT,
     VALUED,
     VOLUME,
@@ -90,7 +84,7 @@ def _limit(a: Floats, hs: Floats, s: Floats, ms: Floats, lanes: Index, terms: An
     for i in range(len(hs)):
         h, m = hs[i], ms[i]
         for j in range(lanes):
-            price, base, target = m[VALUED + j], s[BASE + j], h[TARGET + j]
+            price, base, target = m[VALUED + j], s[BASE + j], m[TARGET + j]
             held = h[UNITS + j]
             goal = held + target + h[PENDING + j] if sizing == DELTAS else target
             weight = target if sizing == WEIGHTS else goal * price / base
@@ -160,7 +154,7 @@ def _aim(a: Floats, hs: Floats, s: Floats, ms: Floats, lanes: Index, terms: Any)
             missing = (m[OUT + j] == 0.0) & (a[STATUS + j] == ALIVE) & (not fillable)
             missing &= gap > ROUNDING
             reason += NO_BAR if missing else 0.0
-            h[REASON + j] += reason
+            m[REASON + j] += reason
             h[PENDING + j] = wanted if carries & (cut | missing) else 0.0
 
 
@@ -221,12 +215,12 @@ def _execute(a: Floats, hs: Floats, s: Floats, ms: Floats, lanes: Index, terms: 
             order = m[GOAL + j] + m[TILT + j] * after - held
             whole = math.copysign(math.floor(abs(held + order) / lot + ROUNDING) * lot, held + order)
             rounded = whole - held if in_lots else order
-            h[REASON + j] += COSTS_EXCEED if goes & broke else 0.0
-            h[REASON + j] += LOT if goes & (abs(rounded - order) > ROUNDING * lot) else 0.0
+            m[REASON + j] += COSTS_EXCEED if goes & broke else 0.0
+            m[REASON + j] += LOT if goes & (abs(rounded - order) > ROUNDING * lot) else 0.0
             done = rounded if goes & (not broke) else 0.0
             left = h[PENDING + j] - done
             h[PENDING + j] = left if carries & (h[PENDING + j] != 0.0) else 0.0
-            trade(a, h, m, j, done)
+            trade(a, h, s, m, j, done)
 
 
 @compiled_part
@@ -244,10 +238,10 @@ def _record(a: Floats, hs: Floats, s: Floats, ms: Floats, lanes: Index, terms: A
         for j in range(lanes):
             base = s[AFTER + j] if compounds else s[BASE + j]
             base = base if base != 0.0 else 1.0
-            h[REQUESTED + j] = m[WEIGHT + j]
-            h[ACHIEVED + j] = h[UNITS + j] * m[VALUED + j] / base
+            m[REQUESTED + j] = m[WEIGHT + j]
+            m[ACHIEVED + j] = h[UNITS + j] * m[VALUED + j] / base
     for j in range(lanes):
-        a[FILL_EQUITY + j] = s[AFTER + j]
+        s[FILL_EQUITY + j] = s[AFTER + j]
 
 
 def reasons(code: float) -> tuple[str, ...]:

@@ -78,13 +78,12 @@ def _lay_out_rates(
     count = PROPORTIONAL_RATES if proportional else len(RATES)
     for k in range(count):
         field = FEE_RATE + np.uint64(k * LANES)
+        scales = 1.0 if k != INTEREST_NUMBER else 0.0
         if len(rates) > 1:
             for j in range(lanes):
-                m[field + j] = rates[clock[ROW + j], i, k]
+                scale = a[COST_SCALE + j] if scales > 0.0 else 1.0
+                m[field + j] = rates[clock[ROW + j], i, k] * scale
         else:
             rate = rates[0, i, k]
             for j in range(lanes):
-                m[field + j] = rate
-        if k != INTEREST_NUMBER:
-            for j in range(lanes):
-                m[field + j] *= a[COST_SCALE + j]
+                m[field + j] = rate * (a[COST_SCALE + j] if scales > 0.0 else 1.0)

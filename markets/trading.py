@@ -7,26 +7,21 @@ from typing import NamedTuple
 
 import numpy as np
 
-from foretrade.markets.accounts import (
-    CASH,
-    ENTRY,
-    FEE,
-    HELD_BARS,
-    IMPACT,
-    LANES,
-    PRICE_PNL,
-    SPREAD,
-    TRADED,
-    UNITS,
-)  # fmt: skip  # isort: skip
+from foretrade.markets.accounts import CASH, ENTRY, HELD_BARS, LANES, PENDING, UNITS, offsets
 from foretrade.markets.arrays import Floats, Index
-from foretrade.markets.compiled import inlined
+from foretrade.markets.compiled import compiled_part, inlined
 
+FLOWS = (
+    "fill_equity", "price_pnl", "dividend", "fee", "spread", "impact",
+    "borrow", "financing", "interest", "traded",
+)  # fmt: skip
 WORK_FIELDS = (
+    *FLOWS, "reward",
     "before", "base", "after", "limit", "band", "cost", "slope", "gross", "net", "frozen", "frozen_net",
     "seen_drawdown", "seen_cash",
 )  # fmt: skip
 QUOTE_FIELDS = (
+    "requested", "achieved", "reason", "target", "stop_loss", "take_profit",
     "valued", "mark", "fill", "open", "high", "low", "inverse_volume", "volume", "delisted", "out",
     "weight", "goal", "tilt", "goes", "wanted", "exit",
     "fee_rate", "half_spread", "borrow_rate", "financing_rate", "interest_rate",
@@ -35,16 +30,19 @@ QUOTE_FIELDS = (
 )  # fmt: skip
 
 (
+    FILL_EQUITY, PRICE_PNL, DIVIDEND, FEE, SPREAD, IMPACT, BORROW, FINANCING, INTEREST, TRADED, REWARD,
     BEFORE, BASE, AFTER, LIMIT, BAND, COST, SLOPE, GROSS, NET, FROZEN, FROZEN_NET,
     SEEN_DRAWDOWN, SEEN_CASH,
-) = (np.uint64(k * LANES) for k in range(len(WORK_FIELDS)))  # fmt: skip
+) = offsets(len(WORK_FIELDS))  # fmt: skip
 (
+    REQUESTED, ACHIEVED, REASON, TARGET, STOP_LOSS, TAKE_PROFIT,
     VALUED, MARK, FILL, OPEN, HIGH, LOW, INVERSE_VOLUME, VOLUME, DELISTED, OUT,
     WEIGHT, GOAL, TILT, GOES, WANTED, EXIT,
     FEE_RATE, HALF_SPREAD, BORROW_RATE, FINANCING_RATE, INTEREST_RATE,
     FEE_PER_UNIT, MINIMUM_FEE, IMPACT_RATE, QUADRATIC,
     SEEN_WEIGHT, SEEN_UNREALISED, SEEN_HELD, SEEN_PENDING,
-) = (np.uint64(k * LANES) for k in range(len(QUOTE_FIELDS)))  # fmt: skip
+) = offsets(len(QUOTE_FIELDS))  # fmt: skip
+
 NO_VOLUME = 1e300  # inverse of the volume of a bar without any: finite, so that nothing of it is nothing
 
 
@@ -59,6 +57,14 @@ class Workspace(NamedTuple):
     account: Floats
     quotes: Floats
 
+    def view(self, name: str) -> Floats:
+        """A field of every lane, to read and write: ``[lanes]``, or of a quote ``[symbols, lanes]``."""
+        if name in WORK_FIELDS:
+            lanes: Floats = self.account.reshape(-1, LANES)[WORK_FIELDS.index(name)]
+            return lanes
+        by_symbol: Floats = self.quotes.reshape(len(self.quotes), -1, LANES)
+        return by_symbol[:, QUOTE_FIELDS.index(name)]
+
 
 def new_workspace(symbols: int) -> Workspace:
     """An empty workspace."""
@@ -66,14 +72,14 @@ def new_workspace(symbols: int) -> Workspace:
 
 
 @inlined
-def revalue(a: Floats, h: Floats, m: Floats, j: Index, price: float) -> None:
+def revalue(s: Floats, h: Floats, m: Floats, j: Index, price: float) -> None:
     """Take the position of a symbol to another price."""
-    a[PRICE_PNL + j] += h[UNITS + j] * (price - m[VALUED + j])
+    s[PRICE_PNL + j] += h[UNITS + j] * (price - m[VALUED + j])
     m[VALUED + j] = price
 
 
 @inlined
-def trade(a: Floats, h: Floats, m: Floats, j: Index, order: float) -> None:
+def trade(a: Floats, h: Floats, s: Floats, m: Floats, j: Index, order: float) -> None:
     """Buy ``order`` units (sell, if negative) at the price at which the symbol is valued, and pay."""
     price, size, held = m[VALUED + j], abs(order), h[UNITS + j]
     notional = size * price
@@ -84,10 +90,10 @@ def trade(a: Floats, h: Floats, m: Floats, j: Index, order: float) -> None:
     participation = min(size * m[INVERSE_VOLUME + j], 1.0)
     impact = notional * m[IMPACT_RATE + j] * math.sqrt(participation)
     impact += 0.5 * m[QUADRATIC + j] * size * size
-    a[FEE + j] += fee
-    a[SPREAD + j] += spread
-    a[IMPACT + j] += impact
-    a[TRADED + j] += notional
+    s[FEE + j] += fee
+    s[SPREAD + j] += spread
+    s[IMPACT + j] += impact
+    s[TRADED + j] += notional
     a[CASH + j] -= order * price + (fee + spread + impact)
     units, entry = held + order, h[ENTRY + j]
     averaged = (entry * held + price * order) / units
@@ -96,3 +102,13 @@ def trade(a: Floats, h: Floats, m: Floats, j: Index, order: float) -> None:
     h[ENTRY + j] = entry if units != 0.0 else 0.0
     h[UNITS + j] = units
     h[HELD_BARS + j] = 0.0 if order != 0.0 else h[HELD_BARS + j]
+
+
+@compiled_part
+def close_out(a: Floats, h: Floats, s: Floats, m: Floats, j: Index, reason: float) -> None:
+    """Sell what a lane holds of a symbol at the price at which it is valued, and drop its orders."""
+    if h[UNITS + j] != 0.0:
+        m[REASON + j] += reason
+        trade(a, h, s, m, j, -h[UNITS + j])
+    h[PENDING + j] = 0.0
+    m[OUT + j] = 1.0

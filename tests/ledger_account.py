@@ -12,7 +12,7 @@ from foretrade.markets.costs import FREE, Costs
 from foretrade.markets.exchange import PRICE_FIELDS, make_exchange
 from foretrade.markets.rules import Rules
 from foretrade.markets.synthetic import random_walk
-from foretrade.markets.trading import new_workspace
+from foretrade.markets.trading import QUOTE_FIELDS, WORK_FIELDS, new_workspace
 
 FLOWS = ("fee", "spread", "impact", "borrow", "financing")
 
@@ -71,17 +71,19 @@ class Account:
             self.exchange.prices[1, :, k] = values[name]
         self.exchange.prices[0, :, 0] = last
         for name, value in {"target": targets, "stop_loss": stop, "take_profit": take}.items():
-            self.books.put(name, np.broadcast_to(value, (1, self.symbols)))
+            self.work.view(name)[:, 0] = value
         self.books.put("row", np.uint64(0))
-        ledger.step_accounts(self.books, self.work, self.exchange)
+        ledger.step_block(self.books, self.work, self.exchange)
         return self.get("status")
 
     def get(self, name: str) -> float:
         """A field of the account, or of its only symbol."""
-        return float(self.books.get(name).ravel()[0])
+        return float(self.all(name).ravel()[0])
 
     def all(self, name: str) -> np.ndarray:
-        """A field of every symbol."""
+        """A field of every symbol, or of the account."""
+        if name in (*WORK_FIELDS, *QUOTE_FIELDS):
+            return self.work.view(name)[..., 0]
         return self.books.get(name)[0]
 
     @property
