@@ -132,6 +132,15 @@ class Bars:
         close = np.where(self.present, self.close, np.inf)
         return np.asarray(np.cumprod(self.split * (1.0 + self.dividend / close), axis=0))
 
+    def as_total_return(self) -> Bars:
+        """The same bars without corporate actions, at prices whose ratios are total returns."""
+        if not self.has_corporate_actions:
+            return self
+        growth = self.total_return
+        prices = {name: getattr(self, name) * growth for name in PRICE_FIELDS}
+        volume = self.volume / np.cumprod(self.split, axis=0)
+        return replace(self, **prices, volume=volume, dividend=np.zeros(0), split=np.zeros(0))
+
     @cached_property
     def content_hash(self) -> str:
         """SHA-256 of everything but the name of the source."""

@@ -58,8 +58,10 @@ DEFAULT = FeatureConfig()
 def compute_features(bars: Bars, config: FeatureConfig = DEFAULT) -> Table:
     """All features of all symbols; NaN until a feature's window is full.
 
-    Row ``t`` uses bars ``0 … t`` and is known at the close of bar ``t``.
+    Row ``t`` uses bars ``0 … t`` and is known at the close of bar ``t``. Dividends and splits are
+    reinvested: no feature sees a split as a fall.
     """
+    bars = bars.as_total_return()
     columns: dict[Column, Floats] = {}
     for compute in (_returns, _volatility, _oscillators, _volume):
         columns |= compute(bars, config)

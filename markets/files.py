@@ -32,6 +32,8 @@ class DataConfig:
         session_close: Local time at which a session closes, for rows that hold only a date.
         stamps: Whether the file's timestamps are the close or the open of their bar.
         adjust: Scale prices by ``Adj Close / Close`` (splits and dividends) and volume inversely.
+        corporate_actions: Read dividends and splits from the columns ``Dividends`` and ``Stock Splits``
+            (or ``dividend``, ``split``; 0 is none); prices must then be unadjusted.
         periods_per_year: Bars in a year; 0 takes the frequency's usual number, or for intraday
             bars the number counted in the data.
     """
@@ -43,6 +45,7 @@ class DataConfig:
     session_close: str = "16:00"
     stamps: Literal["close", "open"] = "close"
     adjust: bool = False
+    corporate_actions: bool = False
     periods_per_year: float = 0.0
 
 
@@ -110,12 +113,18 @@ def tidy(frame: pd.DataFrame, source: str, config: DataConfig) -> pd.DataFrame:
     stamps = _closes_at(frame[columns["time"]].reset_index(drop=True), source, config)
     bars = pd.DataFrame({name: _numbers(frame[columns[name]], name, source) for name in FIELDS})
     if config.adjust:
+        if config.corporate_actions:
+            raise DataError(
+                f"{source}: Adj Close holds corporate actions already; choose one of the two"
+            )
         if "adj close" not in columns:
             raise DataError(f"{source}: adjust needs a column 'Adj Close'; add it or switch it off")
         ratio = _numbers(frame[columns["adj close"]], "Adj Close", source) / bars["close"].to_numpy()
         for name in PRICE_FIELDS:
             bars[name] *= ratio
         bars["volume"] /= ratio  # keeps the traded value of each bar
+    if config.corporate_actions:
+        _read_actions(frame, columns, bars, stamps, source)
     incomplete = bars.isna().any(axis=1)
     if incomplete.any():
         row = _first(incomplete)
@@ -127,6 +136,37 @@ def tidy(frame: pd.DataFrame, source: str, config: DataConfig) -> pd.DataFrame:
     bars.index = stamps
     bars.attrs["source"] = source
     return bars
+
+
+ACTION_COLUMNS = {
+    "dividend": ("dividend", "dividends"),
+    "split": ("split", "splits", "stock splits"),
+}
+
+
+def _read_actions(
+    frame: pd.DataFrame,
+    columns: Mapping[str, object],
+    bars: pd.DataFrame,
+    stamps: pd.DatetimeIndex,
+    source: str,
+) -> None:
+    """Add dividends and splits; a split that the price does not show is one it was adjusted for."""
+    found = {kind: [n for n in names if n in columns] for kind, names in ACTION_COLUMNS.items()}
+    if not any(found.values()):
+        raise DataError(f"{source}: corporate_actions needs a column 'Dividends' or 'Stock Splits'")
+    for kind, names in found.items():
+        values = _numbers(frame[columns[names[0]]], names[0], source) if names else np.zeros(len(bars))
+        bars[kind] = np.where((kind == "split") & (values == 0), 1.0, values)
+    move = np.log(bars["close"].to_numpy() / bars["close"].shift().to_numpy())
+    whole = np.abs(move + np.log(bars["split"].to_numpy()))
+    adjusted = np.flatnonzero((bars["split"].to_numpy() != 1.0) & (whole > np.abs(move)))
+    if adjusted.size:
+        row = int(adjusted[0])
+        raise DataError(
+            f"{source}: row {row} ({stamps[row].date()}): a split of {bars['split'].iloc[row]:g}, which "
+            "the price does not show: it is adjusted already; switch corporate_actions off"
+        )
 
 
 def _match_columns(frame: pd.DataFrame, source: str) -> dict[str, object]:

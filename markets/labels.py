@@ -39,8 +39,9 @@ def forward_returns(bars: Bars, config: LabelConfig) -> Floats:
 
     Row ``t`` is ``log(p[t + lag + horizon] / p[t + lag])`` with ``p`` the fill price; it is known
     at the close of bar ``t + resolution_bars``. Rows whose label is not resolved yet are NaN.
+    Dividends and splits are reinvested.
     """
-    log_price = np.log(fill_prices(bars, config.fill))
+    log_price = np.log(fill_prices(bars.as_total_return(), config.fill))
     labels = np.full_like(log_price, np.nan)
     lag, resolution = fill_lag_bars(config.fill), config.resolution_bars
     if len(bars) > resolution:

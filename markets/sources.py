@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from foretrade.markets.arrays import Floats
-from foretrade.markets.bars import FIELDS, Bars, DataError
+from foretrade.markets.bars import ACTIONS, FIELDS, Bars, DataError
 from foretrade.markets.files import READERS, DataConfig, read_table, symbol_column, tidy
 from foretrade.markets.frequency import check_spacing, count_periods, normal_frequency
 
@@ -130,6 +130,9 @@ def _panel(
         name: np.column_stack([_aligned(part[name], closes_at) for part in parts.values()])
         for name in FIELDS
     }
+    for name, nothing in ACTIONS.items() if config.corporate_actions else ():
+        aligned = [_aligned(part[name], closes_at) for part in parts.values()]
+        columns[name] = np.nan_to_num(np.column_stack(aligned), nan=float(nothing))
     return Bars(
         symbols=tuple(parts),
         closes_at=closes_at,

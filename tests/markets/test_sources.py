@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -218,3 +219,37 @@ def test_broken_files(tmp_path):
 def test_an_unknown_symbol_is_named_beside_the_known_ones():
     with pytest.raises(DataError, match="unknown symbol 'TSLA'; it holds AAPL, GOOG, IBM, MSFT"):
         load("stocks", "TSLA")
+
+
+def actions_file(tmp_path: Path, closes: list[float], **columns: list[float]) -> DataConfig:
+    days = pd.bdate_range("2020-01-01", periods=len(closes))
+    frame = pd.DataFrame({"Date": days, "Open": closes, "High": closes, "Low": closes, "Close": closes})
+    frame["Volume"] = 1000.0
+    path = tmp_path / "prices.csv"
+    frame.assign(**columns).to_csv(path, index=False)
+    return DataConfig(str(path), timezone="UTC", corporate_actions=True)
+
+
+def test_dividends_and_splits_are_read_if_asked_for(tmp_path):
+    columns = {"Dividends": [0, 0, 1.0, 0], "Stock Splits": [0, 2.0, 0, 0]}
+    bars = load_bars(actions_file(tmp_path, [100.0, 51.0, 50.0, 52.0], **columns))
+    assert bars.has_corporate_actions
+    assert bars.split[:, 0].tolist() == [1, 2, 1, 1]
+    assert bars.dividend[:, 0].tolist() == [0, 0, 1, 0]
+    total = bars.as_total_return().close[:, 0]
+    assert total[1:] / total[:-1] == pytest.approx([1.02, 51 / 51, 1.04])
+    assert not bars.as_total_return().has_corporate_actions
+    assert bars.rows(2, 4).dividend[:, 0].tolist() == [1, 0]
+    assert bars.content_hash != bars.as_total_return().content_hash
+
+
+def test_corporate_actions_that_cannot_be_are_refused(tmp_path):
+    config = actions_file(tmp_path, [100.0, 101.0, 102.0], **{"Stock Splits": [0, 2.0, 0]})
+    with pytest.raises(DataError, match=r"row 1 \(2020-01-02\): a split of 2, which the price does not"):
+        load_bars(config)
+    with pytest.raises(DataError, match="needs a column 'Dividends' or 'Stock Splits'"):
+        load_bars(actions_file(tmp_path, [100.0, 101.0]))
+    with pytest.raises(DataError, match="choose one of the two"):
+        load_bars(replace(config, adjust=True))
+    with pytest.raises(DataError, match=r"column 'dividend', row 1 .* is impossible; write 0"):
+        load_bars(actions_file(tmp_path, [100.0, 101.0], Dividends=[0, -1.0]))
