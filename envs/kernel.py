@@ -18,11 +18,12 @@ from foretrade.markets.exchange import Exchange
 from foretrade.markets.trading import REWARD, STOP_LOSS, TAKE_PROFIT, TARGET
 
 TERMS = np.dtype(
-    exchange.TERMS.descr
+    [(name, exchange.TERMS[name]) for name in exchange.TERMS.names or ()]
     + [(name, np.float64) for name in ("risk_aversion", "adaptation", "tail", "turnover_penalty")]
     + [(name, np.float64) for name in ("jump", "log_low", "log_spread", "low", "high")]
     + [(name, np.int64) for name in ("reward", "bars", "episodes_per_level", "kind", "stops", "takes")]
-    + [("random_start", np.bool_)]
+    + [("random_start", np.bool_)],
+    align=True,
 )
 """Constants of the environment's kernel: those of the exchange, of rewards, episodes and actions."""
 

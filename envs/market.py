@@ -229,7 +229,7 @@ class MarketEnv(gymnasium.Env[Observation, Action]):
             self._panel = self._panel or render.TerminalPanel()
             self._panel.show(self._history, title)
             return None
-        return render.draw_episode(self._history, title)
+        return render.draw_episode(self._history, title, self.symbols)
 
     def close(self) -> None:
         """Let go of the terminal."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -23,7 +24,9 @@ SPARKS = "▁▂▃▄▅▆▇█"
 SPARK_BARS = 60
 
 
-def draw_episode(steps: list[dict[str, Any]], title: str) -> NDArray[np.uint8]:
+def draw_episode(
+    steps: list[dict[str, Any]], title: str, symbols: Sequence[str] = ()
+) -> NDArray[np.uint8]:
     """Draw the infos of an episode, the one of ``reset`` first; ``[height, width, 3]``.
 
     Each info needs ``date``, ``close``, ``fill_price``, ``units`` and ``equity``.
@@ -37,7 +40,7 @@ def draw_episode(steps: list[dict[str, Any]], title: str) -> NDArray[np.uint8]:
     figure = Figure(figsize=(WIDTH_INCHES, HEIGHT_INCHES), dpi=DPI, layout="constrained")
     canvas = FigureCanvasAgg(figure)
     price, weight, worth = figure.subplots(3, 1, sharex=True, height_ratios=(3, 1, 2))
-    _draw_prices(price, dates, close, fills, units)
+    _draw_prices(price, dates, close, fills, units, symbols)
     price.set_title(title, loc="left", fontsize=9)
     held = units * close / np.where(equity > 0, equity, np.inf)[:, None]
     if held.shape[1] == 1:
@@ -62,10 +65,13 @@ def _draw_prices(
     close: NDArray[np.float64],
     fills: NDArray[np.float64],
     units: NDArray[np.float64],
+    names: Sequence[str],
 ) -> None:
     """One price with its trades, or several relative to their first."""
     if close.shape[1] > 1:
-        axes.plot(dates, close / close[0], linewidth=0.9)
+        lines = axes.plot(dates, close / close[0], linewidth=0.9)
+        if names:
+            axes.legend(lines, names, fontsize=7, loc="upper left", ncols=4)
         axes.set_ylabel("price / first")
         return
     axes.plot(dates, close[:, 0], color="#444444", linewidth=1.1)

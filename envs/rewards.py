@@ -107,7 +107,12 @@ def pay(
     elif code == EXCESS:
         for j in range(lanes):
             s[REWARD + j] -= reference[clock[ROW + j], np.uint64(0)]
-    penalty = terms.turnover_penalty
+    if terms.turnover_penalty > 0.0:
+        _punish_turnover(s, lanes, terms.turnover_penalty)
+
+
+@compiled_part
+def _punish_turnover(s: Floats, lanes: Index, penalty: float) -> None:
     for j in range(lanes):
         s[REWARD + j] -= penalty * s[TRADED + j] / s[BASE + j]
 

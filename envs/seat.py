@@ -44,7 +44,8 @@ class Seat:
             tuple(new_workspace(symbols)),
             (self.reward, self.terminated, self.truncated, self.told),
         )
-        seen = np.empty(self.shape, dtype=np.float32)
+        self._row, self._blank = self.told[0], np.zeros(self.shape, dtype=np.float32)
+        seen = self._blank.copy()
         self._advance = bound(kernel.advance, *self._memory, self.actions, NOBODY, seen, 0, 1)
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -69,14 +70,14 @@ class Seat:
 
     def advance(self) -> tuple[int, Float32s]:
         """One step by ``actions``; see :func:`foretrade.envs.kernel.advance`."""
-        seen = np.empty(self.shape, dtype=np.float32)
+        seen = self._blank.copy()
         return self._advance(*self._memory, self.actions, NOBODY, seen, 0, 1), seen[0]
 
     def info(self) -> dict[str, Any]:
         """What infos tell; of several symbols as arrays ``[symbols]``."""
-        told = self.told[0].tolist()
+        told = self._row.tolist()
         if len(told) == len(INFO):
-            return dict(zip(INFO, told, strict=False))
+            return dict(zip(INFO, told))  # noqa: B905  the check of lengths takes longer than the zip
         shared = dict(zip(TOLD, told, strict=False))
         each = np.reshape(told[len(TOLD) :], (-1, len(TOLD_PER_SYMBOL)))
         return shared | dict(zip(TOLD_PER_SYMBOL, each.T.copy(), strict=True))

@@ -41,7 +41,8 @@ FLAGS = (
 TERMS = np.dtype(
     [(name, np.float64) for name in NUMBERS]
     + [(name, np.int64) for name in CODES]
-    + [(name, np.bool_) for name in FLAGS]
+    + [(name, np.bool_) for name in FLAGS],
+    align=True,
 )
 """Constants of the kernel: the rules, what a target means, and which phases a step needs."""
 

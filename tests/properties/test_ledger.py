@@ -114,7 +114,7 @@ def test_the_weight_after_costs_is_the_weight_asked_for_within_the_limits(steps,
         if (account.all("reason") >= 4).any():  # volume, or costs above the equity
             return
         gross, netted = np.abs(weights).sum(), abs(weights.sum())
-        wanted = weights * min(1, leverage / gross if gross else 1, net / netted if netted else 1)
+        wanted = weights * min(1, leverage / max(gross, 1e-9), net / max(netted, 1e-9))
         equity_at_fill = account.get("cash") + account.all("units") @ fill
         assert_allclose(account.all("units") * fill / equity_at_fill, wanted, atol=5e-9)
         assert_allclose(account.get("fill_equity"), equity_at_fill, rtol=1e-12)

@@ -18,7 +18,12 @@ from foretrade.markets.synthetic import random_walk
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
-PYTHON = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+DOCUMENTS = ("README.md", "ARCHITECTURE.md", "docs/environment.md", "docs/speed.md")
+BLOCKS = [
+    (document, block)
+    for document in DOCUMENTS
+    for block in re.findall(r"```python\n(.*?)```", (ROOT / document).read_text(), re.DOTALL)
+]
 CONSOLE = re.findall(r"```console\n(.*?)```", README, re.DOTALL)
 
 
@@ -32,9 +37,10 @@ def own_csv(tmp_path, monkeypatch):
     return tmp_path / "prices.csv"
 
 
-@pytest.mark.parametrize("number", range(len(PYTHON)))
+@pytest.mark.parametrize("number", range(len(BLOCKS)))
 def test_python_blocks_run(number, own_csv):
-    exec(compile(PYTHON[number], f"README block {number}", "exec"), {"__name__": "__main__"})
+    document, block = BLOCKS[number]
+    exec(compile(block, f"{document} block {number}", "exec"), {"__name__": "__main__"})
 
 
 def test_shown_commands_exist():
@@ -47,12 +53,13 @@ def test_shown_commands_exist():
         assert subprocess.run(arguments, capture_output=True, check=False).returncode == 0
 
 
-@pytest.mark.parametrize("document", ["README.md", "ARCHITECTURE.md"])
+@pytest.mark.parametrize("document", DOCUMENTS)
 def test_named_files_exist(document):
     text = (ROOT / document).read_text()
     for name in re.findall(r"`((?:\w+/)+\w+\.(?:py|toml|png))`|\]\(((?!http)[^)#]+)\)", text):
         path = name[0] or name[1]
-        assert (ROOT / path).exists(), f"{document} names {path}"
+        places = (ROOT / path, (ROOT / document).parent / path)
+        assert any(place.exists() for place in places), f"{document} names {path}"
 
 
 @pytest.mark.parametrize(
