@@ -95,7 +95,7 @@ class Actions:
             raise InvalidAction(
                 f"action of shape {values.shape}, {values.dtype} is not numbers of shape {row.shape}"
             )
-        row[:] = values
+        row[...] = values
 
     def encode(self, weights: Floats) -> AnyArray:
         """Actions for targets ``[n]`` or ``[n, symbols]``, clipped to the bounds; no stop is asked for

@@ -207,10 +207,10 @@ class MarketEnv(gymnasium.Env[Observation, Action]):
         if self._over:
             raise RuntimeError("the episode is over; call reset()")
         seat = self.seat
-        self.actions.write(action, seat.actions[0])
+        self.actions.write(action, seat.action)
         done, seen = seat.advance()
         if done < 0:
-            raise InvalidAction(self.actions.complaint(seat.actions[0], -1 - done))
+            raise InvalidAction(self.actions.complaint(seat.action, -1 - done))
         observation = self.layout.split(seen) if self.as_dict else seen
         info = self._info()
         if not done:
@@ -265,8 +265,8 @@ class MarketEnv(gymnasium.Env[Observation, Action]):
 
     def _info(self) -> dict[str, Any]:
         """State at the close, and this step's flows in quote currency."""
-        info = self.seat.info()
-        info["market"] = part = int(info["market"])
+        info, part = self.seat.info(), self._part
+        info["market"] = part
         info["row"] = int(info["row"]) - self.offsets[part]
         if self.render_mode is not None:
             self._record(info)

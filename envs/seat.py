@@ -44,6 +44,7 @@ class Seat:
             tuple(new_workspace(symbols)),
             (self.reward, self.terminated, self.truncated, self.told),
         )
+        self.action = self.actions[0]
         self._row, self._blank = self.told[0], np.zeros(self.shape, dtype=np.float32)
         seen = self._blank.copy()
         self._advance = bound(kernel.advance, *self._memory, self.actions, NOBODY, seen, 0, 1)
@@ -69,7 +70,7 @@ class Seat:
         return first
 
     def advance(self) -> tuple[int, Float32s]:
-        """One step by ``actions``; see :func:`foretrade.envs.kernel.advance`."""
+        """One step by ``action``; see :func:`foretrade.envs.kernel.advance`."""
         seen = self._blank.copy()
         return self._advance(*self._memory, self.actions, NOBODY, seen, 0, 1), seen[0]
 

@@ -15,7 +15,7 @@ import numpy as np
 
 from foretrade.markets.arrays import AnyArray, Floats, UInts
 
-LANES = 32
+LANES = 128
 
 ACCOUNT_FIELDS = ("cash", "equity", "cost_scale", "peak", "status", "memory", "memory2")
 HOLDING_FIELDS = ("units", "entry", "held_bars", "pending")
