@@ -44,6 +44,8 @@ class Actions:
     def __post_init__(self) -> None:
         for name in ("stop_loss", "take_profit"):
             levels = getattr(self, name)
+            if not isinstance(levels, tuple | list):
+                raise ValueError(f"{name} must be a tuple of distances such as (0.05,), got {levels!r}")
             if not levels or not all(level > 0 for level in levels):
                 raise ValueError(f"{name} must hold positive distances, got {levels}")
             if len(levels) > 1 and self.kind != GRID and not np.isfinite(levels).all():
@@ -226,7 +228,7 @@ class PositionActions(Actions):
             if values.shape != row.shape or values.dtype.kind not in "iu":
                 raise InvalidAction(f"action {action!r} is not integers of shape {row.shape}")
             row[:] = values
-        elif isinstance(action, int) or (
+        elif (isinstance(action, int) and not isinstance(action, bool)) or (
             isinstance(action, np.integer | np.ndarray)
             and action.shape == ()
             and action.dtype.kind in "iu"

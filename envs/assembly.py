@@ -76,7 +76,10 @@ def make_part(
     enough = _run_lengths(shown) >= view.lookback_bars
     if rows is None:
         if not enough.any():
-            raise DataError(f"no row has all of: {', '.join(view.names)}; the history is too short")
+            raise DataError(
+                f"{bars.source}: {', '.join(symbols)}: no row has all of: {', '.join(view.names)} "
+                f"(over {view.lookback_bars} bars); the history is too short"
+            )
         rows = range(int(enough.argmax()), len(bars))
     part = Part(traded, table, symbols, rows, known)
     _check_rows(part, view, enough)
@@ -91,6 +94,8 @@ def _run_lengths(good: Bools) -> Ints:
 
 def _check_rows(part: Part, view: View, enough: Bools) -> None:
     bars, table, rows = part.bars, part.table, part.rows
+    if not isinstance(rows, range):
+        raise ValueError(f"rows must be a range such as range(100, 500), got {rows!r}")
     if rows.step != 1 or rows.start < 0 or rows.stop > len(bars) or len(rows) < 2:
         raise DataError(f"rows {rows} must be two or more consecutive rows of {len(bars)} bars")
     gaps = [row for row in rows if not enough[row]]
@@ -98,11 +103,12 @@ def _check_rows(part: Part, view: View, enough: Bools) -> None:
         row = gaps[0]
         raise DataError(
             f"{bars.source}: {', '.join(part.symbols)}: row {row} ({bars.dates[row].date()}) "
-            f"{_what_lacks(part, view, row)}; start later, or leave the column out"
+            f"{_what_lacks(part, view, row)}; start later, leave the column out, or drop the bar's row"
         )
-    late = table.cutoff[rows.start : rows.stop] > table.stamps[rows.start : rows.stop]
+    first = rows.start - view.lookback_bars + 1  # the window of the first decision shows it already
+    late = table.cutoff[first : rows.stop] > table.stamps[first : rows.stop]
     if late.any():
-        row = rows.start + int(late.argmax())
+        row = first + int(late.argmax())
         raise DataError(
             f"row {row}: its forecast comes from a model fitted up to "
             f"{pd.Timestamp(table.cutoff[row], tz='UTC')}, after the decision at "
@@ -112,21 +118,18 @@ def _check_rows(part: Part, view: View, enough: Bools) -> None:
 
 def _what_lacks(part: Part, view: View, row: int) -> str:
     asset = part.assets[0]
+    if not part.bars.present[row].any():
+        return "has no bar"
     lacking = [n for n in view.names if not np.isfinite(part.table.column(n)[row, asset])]
     if lacking:
         return f"lacks {', '.join(lacking)}"
-    if not part.bars.present[row].any():
-        return "lacks the bar itself"
     return f"has no {view.lookback_bars} complete rows up to it, which the lookback needs"
 
 
 def observation_layout(parts: Sequence[Part], view: View, rules: Rules) -> Layout:
     """Names and bounds of what the environment shows."""
-    shows_gaps = any(
-        len(part.symbols) > 1 and not part.known[part.rows.start : part.rows.stop].all()
-        for part in parts
-    )
     first = parts[0]
+    shows_gaps = len(first.symbols) > 1  # whether there are any: that would tell of the future
     symbols = first.symbols if len(parts) == 1 or len(first.symbols) == 1 else _numbered(first.symbols)
     return layout(
         first.table,
@@ -181,6 +184,8 @@ def assemble(
     exchange = _joined(exchanges)
     offsets = np.cumsum([0, *(len(part.bars) for part in parts)])
     shows_gaps = any(entry.name.endswith("has_bar") for entry in entries.entries)
+    landings = [_landings(part, bool(episodes.bootstrap_bars)) for part in parts]
+    edges = np.cumsum([0, *map(len, landings)])
     constants = reward.constants() | episodes.constants() | actions.constants()
     return Market(
         window=np.concatenate([market_rows(p.table, view.window, p.assets, p.known) for p in parts]),
@@ -193,10 +198,28 @@ def assemble(
         levels=actions.levels(),
         limits=actions.limits(),
         blocks=np.array(
-            [(p.rows.start + o, p.rows.stop + o) for p, o in zip(parts, offsets, strict=False)]
+            [
+                (part.rows.start + offset, part.rows.stop + offset, edges[k], edges[k + 1])
+                for k, (part, offset) in enumerate(zip(parts, offsets, strict=False))
+            ]
+        ),
+        landings=np.concatenate(
+            [landing + offset for landing, offset in zip(landings, offsets, strict=False)]
         ),
         cost_levels=np.array(episodes.cost_levels, dtype=np.float64),
     )
+
+
+def _landings(part: Part, needed: bool) -> Ints:
+    """Rows of the block, but its last, at which every symbol has a bar."""
+    rows: Ints = np.arange(part.rows.start, part.rows.stop - 1)
+    whole = rows[part.bars.present[rows].all(axis=1)]
+    if needed and not len(whole):
+        raise DataError(
+            f"{part.bars.source}: no row of {part.rows} has a bar of every symbol, where a bootstrapped "
+            "path could go on; leave symbols out, or bootstrap_bars at 0"
+        )
+    return whole
 
 
 def _terms(exchange: Exchange, constants: dict[str, float]) -> AnyArray:
@@ -234,11 +257,19 @@ def _reference(bars: Bars, variance: Rate | None) -> Floats:
     """
     value = last_closes(bars) * bars.total_return
     returns = np.diff(value, axis=0, prepend=value[:1]) / np.concatenate([value[:1], value[:-1]])
-    returns[~(bars.present & np.concatenate([bars.present[:1], bars.present[:-1]]))] = 0.0
+    listed = np.maximum.accumulate(bars.present, axis=0)
+    returns[1:][~listed[:-1]] = 0.0  # a symbol's first bar has no return
     if variance is None:
         squares = pd.DataFrame(returns**2).rolling(RMS_WINDOW_BARS, min_periods=1)
         variance = np.maximum(squares.mean().to_numpy(), 0.0)
-    every = np.broadcast_to(np.asarray(variance, dtype=np.float64), returns.shape)
+    given = np.asarray(variance, dtype=np.float64)
+    bars_count, symbols = returns.shape
+    if given.shape not in ((), (symbols,), (bars_count, 1), (bars_count, symbols)):
+        raise ValueError(
+            f"variance has shape {given.shape}; give a number or an array of ({symbols},), "
+            f"({bars_count}, 1) or ({bars_count}, {symbols})"
+        )
+    every = np.broadcast_to(given, returns.shape)
     if not (np.isfinite(every).all() and (every >= 0).all()):
         raise ValueError("variance must be finite and not negative")
     return np.column_stack([np.log1p(returns.mean(axis=1)), every])

@@ -42,9 +42,10 @@ class Episodes:
         bars: Decisions in an episode; 0 plays to the end of the block.
         random_start: Whether the first bar is drawn.
         bootstrap_bars: Mean length of the blocks of a stationary bootstrap (Politis and Romano 1994,
-            doi:10.1080/01621459.1994.10476870): after each step the path goes on at a bar drawn from
-            the whole block with probability ``1 / bootstrap_bars``; positions keep their value over
-            the jump. 0 follows history.
+            doi:10.1080/01621459.1994.10476870): after each decision the path goes on, with
+            probability ``1 / bootstrap_bars``, from a bar drawn from those of the block in which every
+            symbol has one; positions keep their value over the jump. At such a seam what follows
+            has nothing to do with what the decision saw. 0 follows history.
         cost_range: Factor on all costs but interest, drawn log-uniformly for each episode.
         cost_levels: Factors multiplied onto it, one after the other: a curriculum.
         episodes_per_level: Episodes at each level; the last level stays.
@@ -66,8 +67,9 @@ class Episodes:
             raise ValueError(f"cost_range must be two positive factors in order, got {self.cost_range}")
         if not self.cost_levels or not all(math.isfinite(x) and x >= 0 for x in self.cost_levels):
             raise ValueError(f"cost_levels must be factors of 0 or more, got {self.cost_levels}")
-        if self.bars < 0 or self.episodes_per_level < 1:
-            raise ValueError("bars must be 0 or more, and episodes_per_level 1 or more")
+        whole = all(isinstance(x, int | np.integer) for x in (self.bars, self.episodes_per_level))
+        if not whole or self.bars < 0 or self.episodes_per_level < 1:
+            raise ValueError("bars must be 0 or more, episodes_per_level 1 or more, both whole numbers")
         if self.bootstrap_bars != 0 and not 1 <= self.bootstrap_bars < math.inf:
             raise ValueError(f"bootstrap_bars must be 0 or at least 1, got {self.bootstrap_bars}")
 
@@ -126,7 +128,13 @@ def begin(
 
 @compiled_part
 def jump(
-    hs: Floats, clock: UInts, lanes: Index, prices: Floats, blocks: Ints, probability: float
+    hs: Floats,
+    clock: UInts,
+    lanes: Index,
+    prices: Floats,
+    blocks: Ints,
+    landings: Ints,
+    probability: float,
 ) -> None:
     """Let bootstrapped paths go on elsewhere; units change so that positions keep their value."""
     for j in range(lanes):
@@ -135,11 +143,10 @@ def jump(
             clock[EPISODE + j],
             DRAW_PATH + np.uint64(2) * clock[STEPS + j],
         )
-        first, last = blocks[np.int64(clock[MARKET + j]), 0], blocks[np.int64(clock[MARKET + j]), 1] - 1
-        row = clock[ROW + j]
-        if (draw(key, episode, number) < probability) | (np.int64(row) >= last):
-            place = np.int64(draw(key, episode, number + np.uint64(1)) * (last - first))
-            there = np.uint64(first + place)
+        block, row = blocks[np.int64(clock[MARKET + j])], clock[ROW + j]
+        if (draw(key, episode, number) < probability) | (np.int64(row) >= block[1] - 1):
+            place = np.int64(draw(key, episode, number + np.uint64(1)) * (block[3] - block[2]))
+            there = np.uint64(landings[block[2] + place])
             for i in range(len(hs)):
                 ratio = prices[row, i, AT_MARK] / prices[there, i, AT_MARK]
                 hs[i, UNITS + j] *= ratio

@@ -17,12 +17,12 @@ from foretrade.markets.compiled import compiled, compiled_part, inlined
 from foretrade.markets.exchange import Exchange
 from foretrade.markets.trading import REWARD, STOP_LOSS, TAKE_PROFIT, TARGET
 
-TERMS = np.dtype(
-    [(name, exchange.TERMS[name]) for name in exchange.TERMS.names or ()]
-    + [(name, np.float64) for name in ("risk_aversion", "adaptation", "tail", "turnover_penalty")]
+TERMS = np.dtype(  # ours first: numba would take a record that begins as the exchange's for one
+    [(name, np.float64) for name in ("risk_aversion", "adaptation", "tail", "turnover_penalty")]
     + [(name, np.float64) for name in ("jump", "log_low", "log_spread", "low", "high")]
     + [(name, np.int64) for name in ("reward", "bars", "episodes_per_level", "kind", "stops", "takes")]
-    + [("random_start", np.bool_)],
+    + [("random_start", np.bool_)]
+    + [(name, exchange.TERMS[name]) for name in exchange.TERMS.names or ()],
     align=True,
 )
 """Constants of the environment's kernel: those of the exchange, of rewards, episodes and actions."""
@@ -39,7 +39,9 @@ class Market(NamedTuple):
         reference: Log return of the benchmark, and variance of each symbol, ``[bars, 1 + symbols]``.
         levels: Targets, stops and profit targets to choose from, ``[3, most]``.
         limits: Least and largest entry of each part of an action, ``[parts, 2]``.
-        blocks: First row and row after the last of each market, ``[markets, 2]``.
+        blocks: First row and row after the last of each market, and where its landings begin and end,
+            ``[markets, 4]``.
+        landings: Rows at which every symbol has a bar, where a bootstrapped path may go on.
         cost_levels: The curriculum.
     """
 
@@ -53,6 +55,7 @@ class Market(NamedTuple):
     levels: Floats
     limits: Floats
     blocks: Ints
+    landings: Ints
     cost_levels: Floats
 
     @property
@@ -149,7 +152,9 @@ def advance(
         lanes, n = ledger.lanes_of(accounts, block), block * np.uint64(LANES)
         _aim(market, work[1], lanes, n, actions)
         if market.terms[0].jump > 0.0:
-            episodes.jump(hs, clock, lanes, market.prices, market.blocks, market.terms[0].jump)
+            episodes.jump(
+                hs, clock, lanes, market.prices, market.blocks, market.landings, market.terms[0].jump
+            )
         ledger.step(a, hs, clock, work[0], work[1], lanes, market.prices, market.rates, market.terms[0])
         rewards.pay(a, hs, clock, work[0], work[1], lanes, market.reference, market.terms[0])
         ended += _finish(a, clock, work[0], lanes, n, outcome)

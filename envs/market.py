@@ -49,7 +49,7 @@ class MarketEnv(gymnasium.Env[Observation, Action]):
             which each episode draws one.
         observe: Columns to show of the last bar; default: all that are not in ``window``.
         window: Columns to show of the last ``lookback_bars`` bars; default: with a lookback of more
-            than one bar, all columns (``observe`` is then only what is given).
+            than one bar, those of ``observe`` (all if that is not given), and ``current`` is empty.
         lookback_bars: Bars that ``window`` reaches back, the last included.
         rows: Rows of the block to play in; default: from the first complete row to the end.
         as_dict: Observations are dicts of ``window`` ([lookback, columns], or [lookback, symbols,
@@ -116,6 +116,10 @@ class MarketEnv(gymnasium.Env[Observation, Action]):
         panels = [bars] if isinstance(bars, Bars | str) else list(bars)
         loaded = [load(item) if isinstance(item, str) else item for item in panels]
         tables = [compute_features(item) for item in loaded] if table is None else as_list(table)
+        if not loaded or len(tables) != len(loaded):
+            raise ValueError(
+                f"{len(loaded)} bars and {len(tables)} tables: give one table for each bars"
+            )
         self.fill, self.costs, self.rules = fill, costs, rules
         self.actions = SHIPPED[actions] if isinstance(actions, str) else actions
         self.reward = Reward(reward) if isinstance(reward, str) else reward
@@ -175,6 +179,8 @@ class MarketEnv(gymnasium.Env[Observation, Action]):
         """Another account in the same market: arrays are shared, only the account is new."""
         twin = copy.copy(self)
         twin._np_random = None
+        twin.observation_space = copy.deepcopy(self.observation_space)  # with generators of their own
+        twin.action_space = copy.deepcopy(self.action_space)
         twin._sit_down()
         return twin
 
@@ -205,7 +211,7 @@ class MarketEnv(gymnasium.Env[Observation, Action]):
             RuntimeError: The episode is over, or has not begun.
         """
         if self._over:
-            raise RuntimeError("the episode is over; call reset()")
+            raise RuntimeError("the episode is over, or has not begun; call reset()")
         seat = self.seat
         self.actions.write(action, seat.action)
         done, seen = seat.advance()

@@ -117,7 +117,11 @@ def layout(
     if shows_gaps:
         now += [
             Entry(
-                f"{_of(symbol, many)}has_bar", "flag", 0.0, 1.0, "1 if the symbol has a bar now, else 0"
+                f"{_of(symbol, many)}has_bar",
+                "flag",
+                0.0,
+                1.0,
+                "1 if the symbol has a bar and all columns now",
             )
             for symbol in symbols
         ]

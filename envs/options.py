@@ -33,6 +33,9 @@ def wish(
     )
     if chosen:
         raise ValueError(f"unknown reset options: {', '.join(chosen)}")
+    for name, value in {"market": market, "start": start, "episode_bars": length}.items():
+        if value is not None and not isinstance(value, int | np.integer):
+            raise ValueError(f"{name} = {value!r} must be a whole number")
     if market is not None and not 0 <= market < len(blocks):
         raise ValueError(f"market {market} is none of 0 … {len(blocks) - 1}")
     if scale is not None and not (math.isfinite(scale) and scale >= 0):
@@ -45,7 +48,9 @@ def wish(
     first = rows.start if start is None else int(start)
     fits = first in rows and first + max(bars, 1) <= rows.stop - 1
     if not fits or (length is not None and bars < 1):
-        raise ValueError(f"an episode of {bars} decisions from row {first} does not fit into {rows}")
+        raise ValueError(
+            f"an episode of {bars or 'one or more'} decisions from row {first} does not fit into {rows}"
+        )
     row = None if start is None else first + offsets[part]
     values = (market, row, length, scale)
     asked: Floats = read_only(np.array([np.nan if x is None else float(x) for x in values]))

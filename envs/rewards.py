@@ -10,7 +10,7 @@ from typing import Any, Literal, TypeAlias, get_args
 
 import numpy as np
 
-from foretrade.markets.accounts import EQUITY, MEMORY, MEMORY2, PEAK, ROW, UNITS
+from foretrade.markets.accounts import EQUITY, MEMORY, MEMORY2, PEAK, ROW, STEPS, UNITS
 from foretrade.markets.arrays import Floats, Index, UInts
 from foretrade.markets.compiled import compiled_part, inlined
 from foretrade.markets.trading import BASE, BEFORE, COST, MARK, NET, REWARD, TRADED
@@ -36,10 +36,12 @@ class Reward:
     - ``simple_return``: ``r``; under fixed notional the profit and loss over the notional.
     - ``differential_sharpe``: ``(B ΔA − ½ A ΔB) / (B − A²)^{3/2}`` with ``A, B`` the exponential
       averages (rate ``adaptation``) of ``r`` and ``r²`` (Moody and Saffell 2001,
-      doi:10.1109/72.935097, eq. 10); 0 while the variance is.
-    - ``mean_variance``: ``r − ½ risk_aversion Σ w² v``, ``w`` the weights carried out of the step and
-      ``v`` the variance of a bar's return known at its close (Gârleanu and Pedersen 2013,
-      doi:10.1111/jofi.12080, eq. 4, with their quadratic cost in ``Costs.quadratic``).
+      doi:10.1109/72.935097, eq. 10); 0 for the first ``1 / adaptation`` steps of an episode, in which
+      the averages mean nothing yet.
+    - ``mean_variance``: ``r − ½ risk_aversion Σ w² v``, ``w`` the positions carried out of the step over
+      the equity before it (or the notional), ``v`` the variance of a bar's return known at its close
+      (Gârleanu and Pedersen 2013, doi:10.1111/jofi.12080, eq. 4, with their quadratic cost in
+      ``Costs.quadratic``).
     - ``drawdown``: ``g − risk_aversion × max(0, ΔD)``, ``D`` the drawdown from the episode's peak.
     - ``cvar``: ``r − risk_aversion × (q + max(−r − q, 0) / (1 − tail))``, whose mean is least at the
       ``tail`` quantile ``q`` of losses, and is then their conditional value at risk (Rockafellar and
@@ -60,7 +62,7 @@ class Reward:
 
     name: RewardName = "log_growth"
     risk_aversion: float = 1.0
-    adaptation: float = 0.01
+    adaptation: float = 0.04
     tail: float = 0.95
     turnover_penalty: float = 0.0
 
@@ -97,7 +99,7 @@ def pay(
     if (code == LOG_GROWTH) | (code == DRAWDOWN) | (code == EXCESS):
         _log_growth(a, s, lanes)
     if code == DIFFERENTIAL_SHARPE:
-        _differential_sharpe(a, s, lanes, terms.adaptation)
+        _differential_sharpe(a, clock, s, lanes, terms.adaptation)
     elif code == MEAN_VARIANCE:
         _mean_variance(a, hs, clock, s, ms, lanes, reference, terms.risk_aversion)
     elif code == DRAWDOWN:
@@ -134,12 +136,12 @@ def _log_growth(a: Floats, s: Floats, lanes: Index) -> None:
 
 
 @compiled_part
-def _differential_sharpe(a: Floats, s: Floats, lanes: Index, rate: float) -> None:
+def _differential_sharpe(a: Floats, clock: UInts, s: Floats, lanes: Index, rate: float) -> None:
     for j in range(lanes):
         mean, square, r = a[MEMORY + j], a[MEMORY2 + j], s[NET + j]
         variance = square - mean * mean
         up, wide = r - mean, r * r - square
-        defined = variance > 1e-12 * square
+        defined = (variance > 1e-12 * square) & (clock[STEPS + j] >= np.uint64(1.0 / rate))
         safe = variance if defined else 1.0
         s[REWARD + j] = (square * up - 0.5 * mean * wide) / (safe * math.sqrt(safe)) if defined else 0.0
         a[MEMORY + j] = mean + rate * up

@@ -44,7 +44,7 @@ class MarketVectorEnv(gymnasium.vector.VectorEnv[Observations, AnyArray, AnyArra
             buffers, so that those of a step last until the step after the next; rewards and flags
             last until the next.
         infos: Whether ``infos`` hold an array per key of the single environment's info; without it
-            they tell only of ended episodes.
+            they hold the last observations of ended episodes (``SAME_STEP``), and nothing else.
         threads: How many threads step the accounts; the bits do not depend on it.
         buffers: Two arrays ``[num_envs, entries]``, float32, to write observations into.
     """
@@ -80,6 +80,7 @@ class MarketVectorEnv(gymnasium.vector.VectorEnv[Observations, AnyArray, AnyArra
         self._accounts = new_accounts(num_envs, self._symbols)
         self._outcome = kernel.new_outcome(num_envs, self._symbols, tells=infos)
         self._buffers = self._checked(buffers)
+        self._idle = np.repeat(self.env.market.limits[:, 0], self._symbols)
         self._current = 0
         self._ended = np.ones(num_envs, dtype=np.bool_)
         self._begun = False
@@ -115,13 +116,17 @@ class MarketVectorEnv(gymnasium.vector.VectorEnv[Observations, AnyArray, AnyArra
             InvalidAction: An action is outside its space; the message names the account.
             RuntimeError: Nothing was reset yet, or an ended episode was not (``DISABLED``).
         """
-        if not self._begun:
-            raise RuntimeError("call reset() before step()")
+        if not self._begun or self.closed:
+            raise RuntimeError(
+                "the environment is closed" if self.closed else "call reset() before step()"
+            )
         waiting = self._ended.any()
         if self.autoreset_mode is AutoresetMode.DISABLED and waiting:
             over = np.flatnonzero(self._ended)
             raise RuntimeError(f"the episodes of accounts {over.tolist()} are over; reset them")
         rows = self.env.actions.rows(actions, self.num_envs, self._symbols)
+        if waiting:
+            rows[self._ended] = self._idle  # NEXT_STEP begins them anew, whatever their action says
         self._current = 1 - self._current
         ended = self._advance(rows, self._ended if waiting else NOBODY)
         if not ended:

@@ -216,6 +216,7 @@ def _check_values(bars: Bars) -> None:
     for name, nothing in ACTIONS.items():
         values = getattr(bars, name)
         usable = np.isfinite(values) & ((values >= 0) if nothing == 0 else (values > 0))
+        usable &= bars.present | (values == nothing)  # nothing happens in a bar that is not there
         _refuse_action(bars, name, ~usable)
     _refuse(bars, np.isinf(stacked), "is infinite", "correct it or drop the bar")
     with np.errstate(invalid="ignore"):
@@ -236,7 +237,7 @@ def _refuse_action(bars: Bars, name: str, bad: Bools) -> None:
         raise DataError(
             f"{bars.source}: {bars.symbols[asset]}: column {name!r}, row {row} "
             f"({bars.dates[row].date()}): {getattr(bars, name)[row, asset]} is impossible; "
-            f"write {ACTIONS[name]:g} where there is none"
+            f"write {ACTIONS[name]:g} where there is none, or no bar"
         )
 
 

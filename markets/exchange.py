@@ -53,7 +53,7 @@ class Exchange(NamedTuple):
     Args:
         prices: ``[bars, symbols, len(PRICE_FIELDS)]``. ``mark`` is the last close; ``fill`` the
             price at which the step to a bar trades, NaN where a symbol cannot be traded;
-            ``years`` the calendar time since the close before.
+            ``open`` is NaN there too; ``years`` is the calendar time since the close before.
         rates: Costs as fractions, ``[bars or 1, symbols, len(RATES)]``.
         terms: One record of :data:`TERMS`.
     """
@@ -131,7 +131,7 @@ def _price_panel(bars: Bars, fill: Fill, rules: Rules, halted: Bools | None) -> 
     present, mark = bars.present, last_closes(bars)
     panel = np.empty((*mark.shape, len(PRICE_FIELDS)))
     panel[:, :, AT_MARK] = mark
-    for field, values in ((AT_OPEN, bars.open), (AT_HIGH, bars.high), (AT_LOW, bars.low)):
+    for field, values in ((AT_HIGH, bars.high), (AT_LOW, bars.low)):
         panel[:, :, field] = np.where(present, values, mark)
     years = np.diff(bars.stamps, prepend=bars.stamps[:1]) / 1e9 / SECONDS_PER_YEAR
     panel[:, :, YEARS] = years[:, None]
@@ -139,6 +139,7 @@ def _price_panel(bars: Bars, fill: Fill, rules: Rules, halted: Bools | None) -> 
     panel[:, :, AT_SPLIT], panel[:, :, AT_DIVIDEND] = bars.split, bars.dividend
     panel[:, :, AT_DELISTING] = _delisted(present, rules.delist_after_bars)
     tradable = present if halted is None else present & ~_checked_mask(halted, present)
+    panel[:, :, AT_OPEN] = np.where(tradable, bars.open, np.nan)
     if rules.max_participation is not None:
         tradable = tradable & (panel[:, :, AT_VOLUME] > 0)
     prices = np.where(tradable, bars.open if fill == "next_open" else bars.close, np.nan)
@@ -153,7 +154,8 @@ def _checked_mask(halted: Bools, present: Bools) -> Bools:
     mask = np.asarray(halted)
     if mask.shape != present.shape or mask.dtype != np.bool_:
         raise ValueError(
-            f"halted has shape {mask.shape} and type {mask.dtype}, expected bool {present.shape}"
+            f"halted has shape {mask.shape} and type {mask.dtype}, expected bool {present.shape}: one "
+            "column for each traded symbol"
         )
     return mask
 

@@ -22,6 +22,7 @@ from foretrade.markets.trading import (
     LOW,
     NET,
     OPEN,
+    REASON,
     STOP_LOSS,
     TAKE_PROFIT,
     close_out,
@@ -50,7 +51,8 @@ def stop_or_take(
             level = stop if inside & (side * (worst - stop) <= 0.0) else level
             gap = at_open & ((side * (first - stop) <= 0.0) | (side * (first - take) >= 0.0))
             level = first if gap else level
-            level = level if h[UNITS + j] != 0.0 else 0.0
+            trades = (h[UNITS + j] != 0.0) & (first == first)  # without a tradable bar the open is NaN
+            level = level if trades else 0.0
             m[EXIT + j] = level
             touched += level > 0.0
         if touched > 0:
@@ -131,5 +133,6 @@ def _liquidate(a: Floats, hs: Floats, s: Floats, ms: Floats, j: Index, equity: f
     a[STATUS + j] = CALLED if equity > 0.0 else RUINED
     for i in range(len(hs)):
         h, m = hs[i], ms[i]
-        close_out(a, h, s, m, j, MARGIN_CALL if equity > 0.0 else RUIN)
+        m[REASON + j] += MARGIN_CALL if equity > 0.0 else RUIN
+        close_out(a, h, s, m, j, 0.0)
         m[ACHIEVED + j] = 0.0

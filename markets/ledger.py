@@ -53,7 +53,7 @@ from foretrade.markets.exchange import (
     YEARS,
     Exchange,
 )  # fmt: skip  # isort: skip
-from foretrade.markets.orders import rebalance
+from foretrade.markets.orders import WEIGHTS, rebalance
 from foretrade.markets.quotes import lay_out
 from foretrade.markets.trading import (
     BASE,
@@ -76,6 +76,7 @@ from foretrade.markets.trading import (
     PRICE_PNL,
     REASON,
     SPREAD,
+    TARGET,
     TRADED,
     VALUED,
     Workspace,
@@ -101,7 +102,7 @@ def step(
     for moment in range(3):  # the close before, the open, the close
         if moment == NEXT_OPEN:
             if terms.has_actions:
-                _corporate_actions(a, hs, clock, s, ms, lanes, prices)
+                _corporate_actions(a, hs, clock, s, ms, lanes, prices, terms.sizing != WEIGHTS)
             _accrue(a, hs, clock, s, ms, lanes, prices, terms.compounds)
         if terms.has_exits & (
             (moment == NEXT_CLOSE) | ((moment == NEXT_OPEN) & (terms.fills == NEXT_OPEN))
@@ -110,6 +111,8 @@ def step(
             exits.stop_or_take(a, hs, s, ms, lanes, at_open, moment == NEXT_CLOSE)
         if terms.inside_margin & (moment == NEXT_CLOSE):
             exits.call_margin_inside(a, hs, s, ms, lanes, terms)
+        if terms.has_delistings & (moment == max(terms.fills, NEXT_OPEN)):
+            exits.sell_delisted(a, hs, s, ms, lanes)
         if terms.fills == moment:
             _fill(a, hs, s, ms, lanes, terms)
     _mark(a, hs, s, ms, lanes, terms)
@@ -131,7 +134,14 @@ def _clear(a: Floats, hs: Floats, s: Floats, ms: Floats, lanes: Index) -> None:
 
 @compiled_part
 def _corporate_actions(
-    a: Floats, hs: Floats, clock: UInts, s: Floats, ms: Floats, lanes: Index, prices: Floats
+    a: Floats,
+    hs: Floats,
+    clock: UInts,
+    s: Floats,
+    ms: Floats,
+    lanes: Index,
+    prices: Floats,
+    in_units: bool,
 ) -> None:
     for i in range(len(hs)):
         h, m = hs[i], ms[i]
@@ -140,6 +150,7 @@ def _corporate_actions(
             split, dividend = prices[row, i, AT_SPLIT], prices[row, i, AT_DIVIDEND]
             h[UNITS + j] *= split
             h[PENDING + j] *= split
+            m[TARGET + j] *= split if in_units else 1.0
             h[ENTRY + j] /= split
             m[VALUED + j] /= split
             paid = h[UNITS + j] * dividend
@@ -185,8 +196,6 @@ def _fill(a: Floats, hs: Floats, s: Floats, ms: Floats, lanes: Index, terms: Any
             price, valued = m[FILL + j], m[VALUED + j]
             trades = (price == price) & (m[OUT + j] == 0.0)  # a price of NaN does not equal itself
             revalue(s, h, m, j, price if trades else valued)
-    if terms.has_delistings:
-        exits.sell_delisted(a, hs, s, ms, lanes)
     _sum_up(a, hs, s, ms, lanes)
     exits.call_margin(a, hs, s, ms, lanes, 0.0, terms.compounds)
     compounds, notional = terms.compounds, terms.notional

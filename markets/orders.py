@@ -26,6 +26,7 @@ from foretrade.markets.trading import (
     HALF_SPREAD,
     IMPACT_RATE,
     INVERSE_VOLUME,
+    KEPT,
     LIMIT,
     MINIMUM_FEE,
     NET,
@@ -33,6 +34,7 @@ from foretrade.markets.trading import (
     QUADRATIC,
     REASON,
     REQUESTED,
+    SHARE,
     SLOPE,
     TARGET,
     TILT,
@@ -69,6 +71,8 @@ def rebalance(a: Floats, hs: Floats, s: Floats, ms: Floats, lanes: Index, terms:
     """
     _limit(a, hs, s, ms, lanes, terms)
     _aim(a, hs, s, ms, lanes, terms)
+    if len(hs) > 1:
+        _make_room(hs, s, ms, lanes, terms)
     _solve(a, hs, s, ms, lanes, terms)
     _execute(a, hs, s, ms, lanes, terms)
     _record(a, hs, s, ms, lanes, terms)
@@ -100,13 +104,57 @@ def _limit(a: Floats, hs: Floats, s: Floats, ms: Floats, lanes: Index, terms: An
             s[FROZEN_NET + j] += 0.0 if fillable else now
             s[COST + j] += abs(now)
     for j in range(lanes):
-        room = max_leverage - s[FROZEN + j]
-        limit = room / s[GROSS + j] if s[GROSS + j] > room else 1.0
-        room = max_net - abs(s[FROZEN_NET + j])
-        net = room / abs(s[NET + j]) if abs(s[NET + j]) > room else 1.0
-        limit = limit if limit < net else net
-        s[LIMIT + j] = limit if limit > 0.0 else 0.0
+        s[LIMIT + j] = _share(
+            s[GROSS + j], s[NET + j], s[FROZEN + j], s[FROZEN_NET + j], max_leverage, max_net
+        )
         s[BAND + j] = band if s[COST + j] <= max_leverage + ROUNDING else 0.0
+
+
+@inlined
+def _share(
+    gross: float, net: float, frozen: float, frozen_net: float, max_leverage: float, max_net: float
+) -> float:
+    """The largest part of targets that fits beside positions that stay as they are."""
+    room = max_leverage - frozen
+    share = room / gross if gross > room else 1.0
+    total = frozen_net + net
+    edge = max_net if total > 0.0 else -max_net
+    outwards = (abs(total) > max_net) & (net * total > 0.0)  # else the targets bring the net inwards
+    by_net = (edge - frozen_net) / net if outwards else 1.0
+    share = share if share < by_net else by_net
+    return share if share > 0.0 else 0.0
+
+
+@compiled_part
+def _make_room(hs: Floats, s: Floats, ms: Floats, lanes: Index, terms: Any) -> None:
+    """Cut what orders add to positions to what fits, if others are held up by band, volume or size."""
+    max_leverage, max_net = terms.max_leverage + ROUNDING, terms.max_net + ROUNDING
+    for j in range(lanes):
+        s[GROSS + j] = s[NET + j] = s[FROZEN + j] = s[FROZEN_NET + j] = 0.0
+    for i in range(len(hs)):
+        h, m = hs[i], ms[i]
+        for j in range(lanes):
+            held, price = h[UNITS + j], m[VALUED + j] / s[BASE + j]
+            goal = m[GOAL + j] + m[TILT + j] * s[BASE + j] if m[GOES + j] > 0.0 else held
+            kept = goal if abs(goal) <= abs(held) else held
+            kept = 0.0 if goal * held < 0.0 else kept
+            s[GROSS + j] += abs(goal - kept) * price
+            s[NET + j] += (goal - kept) * price
+            s[FROZEN + j] += abs(kept) * price
+            s[FROZEN_NET + j] += kept * price
+            m[KEPT + j] = kept
+    for j in range(lanes):
+        s[SHARE + j] = _share(
+            s[GROSS + j], s[NET + j], s[FROZEN + j], s[FROZEN_NET + j], max_leverage, max_net
+        )
+    for i in range(len(hs)):
+        m = ms[i]
+        for j in range(lanes):
+            goal, kept = m[GOAL + j] + m[TILT + j] * s[BASE + j], m[KEPT + j]
+            cut = (s[SHARE + j] < 1.0) & (m[GOES + j] > 0.0) & (goal != kept)
+            m[GOAL + j] = kept + s[SHARE + j] * (m[GOAL + j] - kept) if cut else m[GOAL + j]
+            m[TILT + j] = s[SHARE + j] * m[TILT + j] if cut else m[TILT + j]
+            m[REASON + j] += LEVERAGE if cut & (s[LIMIT + j] >= 1.0) else 0.0
 
 
 @compiled_part
@@ -155,7 +203,8 @@ def _aim(a: Floats, hs: Floats, s: Floats, ms: Floats, lanes: Index, terms: Any)
             missing &= gap > ROUNDING
             reason += NO_BAR if missing else 0.0
             m[REASON + j] += reason
-            h[PENDING + j] = wanted if carries & (cut | missing) else 0.0
+            waits = cut | missing | (small & (h[PENDING + j] != 0.0))
+            h[PENDING + j] = wanted if carries & waits else 0.0
 
 
 @compiled_part
@@ -195,8 +244,10 @@ def _solve(a: Floats, hs: Floats, s: Floats, ms: Floats, lanes: Index, terms: An
         for j in range(lanes):
             after = s[AFTER + j]
             solved = after - (after + s[COST + j] - s[BASE + j]) / s[SLOPE + j]
-            falls = solved < after
-            s[AFTER + j] = solved if falls else after
+            falls = (solved < after) & (s[SLOPE + j] > 0.0)
+            rootless = (s[SLOPE + j] <= 0.0) & (s[COST + j] > 0.0)  # no equity can pay for these orders
+            solved = solved if falls else after
+            s[AFTER + j] = -1.0 if rootless else solved
             falling += falls
         if falling == 0:
             break
@@ -205,6 +256,7 @@ def _solve(a: Floats, hs: Floats, s: Floats, ms: Floats, lanes: Index, terms: An
 @compiled_part
 def _execute(a: Floats, hs: Floats, s: Floats, ms: Floats, lanes: Index, terms: Any) -> None:
     carries, compounds, lot = terms.carries, terms.compounds, terms.lot_size
+    minimum = terms.minimum_order
     in_lots = lot > 0.0
     lot = lot if in_lots else 1.0
     for i in range(len(hs)):
@@ -217,7 +269,9 @@ def _execute(a: Floats, hs: Floats, s: Floats, ms: Floats, lanes: Index, terms: 
             rounded = whole - held if in_lots else order
             m[REASON + j] += COSTS_EXCEED if goes & broke else 0.0
             m[REASON + j] += LOT if goes & (abs(rounded - order) > ROUNDING * lot) else 0.0
-            done = rounded if goes & (not broke) else 0.0
+            too_small = (abs(rounded) * m[VALUED + j] < minimum) & (s[LIMIT + j] >= 1.0)
+            m[REASON + j] += MINIMUM_ORDER if goes & (not broke) & too_small & (rounded != 0.0) else 0.0
+            done = rounded if goes & (not broke) & (not too_small) else 0.0
             left = h[PENDING + j] - done
             h[PENDING + j] = left if carries & (h[PENDING + j] != 0.0) else 0.0
             trade(a, h, s, m, j, done)

@@ -60,6 +60,14 @@ class Rules:
         for name in ("no_trade_band", "lot_size", "minimum_order", "delist_after_bars"):
             if not (math.isfinite(getattr(self, name)) and getattr(self, name) >= 0):
                 raise ValueError(f"{name} must not be negative, got {getattr(self, name)}")
+        if int(self.delist_after_bars) != self.delist_after_bars:
+            raise ValueError(f"delist_after_bars must be a whole number, got {self.delist_after_bars}")
+        if self.accounting == "fixed_notional" and (
+            self.maintenance_margin or self.margin_check != "close"
+        ):
+            raise ValueError(
+                "fixed_notional calls nobody; leave maintenance_margin and margin_check out"
+            )
         if not 0 <= self.maintenance_margin < 1 / self.max_leverage:
             raise ValueError(
                 f"maintenance_margin = {self.maintenance_margin} must be below the initial margin, "

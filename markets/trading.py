@@ -18,12 +18,12 @@ FLOWS = (
 WORK_FIELDS = (
     *FLOWS, "reward",
     "before", "base", "after", "limit", "band", "cost", "slope", "gross", "net", "frozen", "frozen_net",
-    "seen_drawdown", "seen_cash",
+    "share", "seen_drawdown", "seen_cash",
 )  # fmt: skip
 QUOTE_FIELDS = (
     "requested", "achieved", "reason", "target", "stop_loss", "take_profit",
     "valued", "mark", "fill", "open", "high", "low", "inverse_volume", "volume", "delisted", "out",
-    "weight", "goal", "tilt", "goes", "wanted", "exit",
+    "weight", "goal", "tilt", "goes", "kept", "wanted", "exit",
     "fee_rate", "half_spread", "borrow_rate", "financing_rate", "interest_rate",
     "fee_per_unit", "minimum_fee", "impact_rate", "quadratic",
     "seen_weight", "seen_unrealised", "seen_held", "seen_pending",
@@ -32,12 +32,12 @@ QUOTE_FIELDS = (
 (
     FILL_EQUITY, PRICE_PNL, DIVIDEND, FEE, SPREAD, IMPACT, BORROW, FINANCING, INTEREST, TRADED, REWARD,
     BEFORE, BASE, AFTER, LIMIT, BAND, COST, SLOPE, GROSS, NET, FROZEN, FROZEN_NET,
-    SEEN_DRAWDOWN, SEEN_CASH,
+    SHARE, SEEN_DRAWDOWN, SEEN_CASH,
 ) = offsets(len(WORK_FIELDS))  # fmt: skip
 (
     REQUESTED, ACHIEVED, REASON, TARGET, STOP_LOSS, TAKE_PROFIT,
     VALUED, MARK, FILL, OPEN, HIGH, LOW, INVERSE_VOLUME, VOLUME, DELISTED, OUT,
-    WEIGHT, GOAL, TILT, GOES, WANTED, EXIT,
+    WEIGHT, GOAL, TILT, GOES, KEPT, WANTED, EXIT,
     FEE_RATE, HALF_SPREAD, BORROW_RATE, FINANCING_RATE, INTEREST_RATE,
     FEE_PER_UNIT, MINIMUM_FEE, IMPACT_RATE, QUADRATIC,
     SEEN_WEIGHT, SEEN_UNREALISED, SEEN_HELD, SEEN_PENDING,

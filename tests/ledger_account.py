@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 import numpy as np
+from hypothesis import strategies as st
 
 from foretrade.markets import ledger
 from foretrade.markets.accounts import new_accounts
@@ -94,3 +95,22 @@ class Account:
     def paid(self) -> float:
         """All costs of the last step."""
         return sum(self.get(name) for name in FLOWS)
+
+
+moves = st.floats(-0.2, 0.2)
+
+
+@st.composite
+def histories(draw: st.DrawFn, symbols: int = 1, max_weight: float = 2.0):
+    """Steps of (weights, last close, fill price, close), prices from log moves."""
+    length = draw(st.integers(1, 8))
+    price = np.array(draw(st.lists(st.floats(1, 1000), min_size=symbols, max_size=symbols)))
+    steps, last = [], price
+    for _ in range(length):
+        shape = {"min_size": symbols, "max_size": symbols}
+        weights = np.array(draw(st.lists(st.floats(-max_weight, max_weight), **shape)))
+        fill = last * np.exp(draw(st.lists(moves, **shape)))
+        close = fill * np.exp(draw(st.lists(moves, **shape)))
+        steps.append((weights, last, fill, close))
+        last = close
+    return steps

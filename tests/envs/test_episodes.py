@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose
@@ -9,8 +11,10 @@ from scipy import stats
 
 from foretrade.envs.episodes import Episodes
 from foretrade.envs.market import MarketEnv
+from foretrade.markets.bars import Bars
 from foretrade.markets.costs import FREE, Costs
 from foretrade.markets.synthetic import random_walk
+from foretrade.markets.table import Column, Table
 
 BARS = random_walk(900, seed=6)
 PANEL = random_walk(400, symbols=4, seed=6)
@@ -128,9 +132,38 @@ def test_impossible_options_are_refused():
         ({"market": 2}, "market 2 is none of 0 … 1"),
         ({"start": 300}, "a start needs a market"),
         ({"market": 0, "start": 895}, "does not fit into"),
-        ({"episode_bars": 0}, "an episode of 0 decisions"),
+        ({"episode_bars": 0}, "an episode of one or more decisions"),
         ({"cost_scale": -1.0}, "cost_scale must not be negative"),
         ({"begin": 3}, "unknown reset options: begin"),
     ):
         with pytest.raises(ValueError, match=message):
             env.reset(options=options)
+
+
+def late_listing() -> Bars:
+    """Constant prices; the second symbol is listed at row 30 and gone after row 80."""
+    close = np.full((120, 2), 100.0)
+    close[:30, 1] = close[81:, 1] = np.nan
+    flat = random_walk(120, symbols=2)
+    volume = np.where(np.isnan(close), np.nan, 1e6)
+    return replace(flat, open=close, high=close, low=close, close=close, volume=volume)
+
+
+def test_a_bootstrapped_path_mints_no_money_on_listings_and_gaps():
+    bars = late_listing()
+    table = Table.from_columns(bars, {Column("x", "ratio"): np.ones_like(bars.close)})
+    episodes = Episodes(110, bootstrap_bars=3)
+    env = MarketEnv(bars, table, symbols=bars.symbols, episodes=episodes, costs=FREE)
+    for seed in range(20):
+        _, info = env.reset(seed=seed)
+        over = False
+        while not over:
+            *_, terminated, over, info = env.step(np.array([0.0, 1.0], np.float32))
+            assert not terminated
+            assert info["equity"] == 1e6
+    never = np.full((120, 2), 100.0)
+    never[:60, 0] = never[60:, 1] = np.nan
+    gaps = replace(bars, **dict.fromkeys(("open", "high", "low", "close", "volume"), never))
+    table = Table.from_columns(gaps, {Column("x", "ratio"): np.ones_like(gaps.close)})
+    with pytest.raises(ValueError, match="no row of .* has a bar of every symbol"):
+        MarketEnv(gaps, table, symbols=gaps.symbols, episodes=Episodes(9, bootstrap_bars=3))

@@ -66,7 +66,7 @@ def test_the_end_of_data_truncates_and_ruin_terminates(walk):
     env.reset()
     outcomes = [env.step(flat(env))[2:4] for _ in range(9)]
     assert outcomes == [(False, False)] * 8 + [(False, True)]
-    with pytest.raises(RuntimeError, match="the episode is over; call reset"):
+    with pytest.raises(RuntimeError, match="the episode is over, or has not begun; call reset"):
         env.step(flat(env))
 
     prices = {name: np.array(getattr(walk, name)) for name in ("open", "high", "low", "close")}

@@ -16,7 +16,7 @@ from foretrade.markets.features import FeatureConfig, compute_features
 from foretrade.markets.nopeek import assert_future_invisible
 from foretrade.markets.rules import Rules
 from foretrade.markets.synthetic import random_walk
-from foretrade.markets.table import Column, Table
+from foretrade.markets.table import NEVER, Column, Table
 
 WALK = random_walk(500, seed=1)
 PANEL = random_walk(500, symbols=3, seed=1)
@@ -73,7 +73,7 @@ def test_a_dict_is_the_same_numbers_in_parts():
     one, two = flat.reset(seed=0)[0], parts.reset(seed=0)[0]
     assert {name: part.shape for name, part in two.items()} == {
         "window": (3, 3, 1),
-        "current": (3,),
+        "current": (6,),
         "account": (11,),
     }
     assert_array_equal(np.concatenate([part.ravel() for part in two.values()]), one)
@@ -191,3 +191,35 @@ def test_a_window_cannot_be_empty_and_symbols_must_differ():
         MarketEnv(WALK, lookback_bars=0)
     with pytest.raises(DataError, match="symbols must be one or more different ones"):
         MarketEnv(PANEL, symbols=["WALK0", "WALK0"])
+
+
+def test_a_window_may_not_show_forecasts_that_saw_the_future():
+    table = with_forecasts(WALK)
+    cutoff = np.full(len(WALK), NEVER)
+    cutoff[:200] = WALK.stamps[250]  # fitted in sample up to bar 250
+    peeking = replace(table, cutoff=cutoff)
+    MarketEnv(WALK, peeking, rows=range(200, 400))
+    with pytest.raises(DataError, match="row 191: its forecast comes from a model fitted up to"):
+        MarketEnv(WALK, peeking, rows=range(200, 400), lookback_bars=10)
+
+
+def test_the_shape_of_an_observation_does_not_tell_of_later_gaps():
+    whole = MarketEnv(PANEL, with_forecasts(PANEL), symbols=PANEL.symbols)
+    bars = gappy(rows=slice(400, 500))
+    assert MarketEnv(bars, with_forecasts(bars), symbols=bars.symbols).layout.names == whole.layout.names
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"bars": [WALK, WALK], "table": with_forecasts(WALK)}, "2 bars and 1 tables: give one table"),
+        ({"bars": []}, "0 bars and 0 tables"),
+        ({"rows": (0, 10)}, r"rows must be a range such as range\(100, 500\), got \(0, 10\)"),
+        ({"variance": np.ones(7)}, r"variance has shape \(7,\); give a number"),
+        ({"lookback_bars": 600}, r"WALK0: no row has all of: .* \(over 600 bars\)"),
+        ({"halted": np.zeros((500, 3), bool)}, "one column for each traded symbol"),
+    ],
+)
+def test_bad_arguments_name_the_remedy(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        MarketEnv(**({"bars": WALK} | arguments))

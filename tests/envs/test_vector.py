@@ -73,7 +73,12 @@ rules = st.builds(
     maintenance_margin=st.sampled_from([0.0, 0.3]),
     margin_check=st.sampled_from(["close", "high_low"]),
     delist_after_bars=st.sampled_from([0, 3]),
-    accounting=st.sampled_from(["equity", "fixed_notional"]),
+    accounting=st.just("equity"),
+) | st.builds(
+    Rules,
+    accounting=st.just("fixed_notional"),
+    lot_size=st.sampled_from([0.0, 10.0]),
+    max_participation=st.just(1.0),
 )
 NONE, SOME = (np.inf,), (0.02, 0.05)
 levels = {
@@ -304,3 +309,19 @@ def test_bad_arguments_are_refused():
     positions.reset(seed=0)
     with pytest.raises(InvalidAction, match=r"account 1: action\[0\] = 7 is not within 0 … 2"):
         positions.step(np.array([0, 7]))
+
+
+def test_a_closed_batch_steps_no_more():
+    batch = MarketVectorEnv(200, bars=WALK, threads=2)
+    batch.reset(seed=0)
+    batch.close()
+    with pytest.raises(RuntimeError, match="the environment is closed"):
+        batch.step(np.zeros((200, 1), np.float32))
+
+
+def test_the_action_of_an_account_that_begins_anew_is_ignored():
+    batch = MarketVectorEnv(2, bars=WALK, episodes=Episodes(1))
+    batch.reset(seed=0)
+    batch.step(np.zeros((2, 1), np.float32))
+    rewards = batch.step(np.full((2, 1), np.nan))[1]
+    assert rewards.tolist() == [0.0, 0.0]

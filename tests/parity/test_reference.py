@@ -46,6 +46,15 @@ class Reference:
         rate = c.half_spread_bps + c.impact_bps * np.sqrt(np.minimum(size / volume, 1))
         return float(np.sum(fee * (size > 0) + size * price * rate * 1e-4 + c.quadratic / 2 * size**2))
 
+    def share(self, asked: Any, frozen: Any, slack: float = 0.0) -> float:
+        gross, net, fixed = np.abs(asked).sum(), asked.sum(), frozen.sum()
+        room = self.rules.max_leverage + slack - np.abs(frozen).sum()
+        edge = (self.rules.max_net or np.inf) + slack
+        share = room / gross if gross > room else 1.0
+        if abs(fixed + net) > edge and net * (fixed + net) > 0:
+            share = min(share, (np.sign(fixed + net) * edge - fixed) / net)
+        return max(share, 0.0)
+
     def trade(self, targets: Any, at: int, price: Any) -> None:
         r, volume, held = self.rules, np.nan_to_num(self.bars.volume[at]), self.units
         able = np.isfinite(price) & (volume > 0)
@@ -53,32 +62,38 @@ class Reference:
         equity = self.cash + held @ price
         goal = targets + (held if self.sizing == "deltas" else 0)
         weights = goal if self.sizing == "weights" else goal * price / equity
-        now, shrink = held * price / equity, 1.0
-        for limit, size in ((r.max_leverage, np.abs), (r.max_net or np.inf, lambda x: x)):
-            room, asked = limit - abs(size(now[~able]).sum()), abs(size(weights[able]).sum())
-            shrink = min(shrink, max(room, 0.0) / asked) if asked > room else shrink
+        now = held * price / equity
+        shrink = self.share(weights * able, now * ~able)
         over, gap = np.abs(now).sum() > r.max_leverage + 1e-9, np.abs(weights * shrink - now)
         go = able & (gap > (1e-9 if over else max(r.no_trade_band, 1e-9)))
         go &= over | (gap * equity >= r.minimum_order)
-        exact = self.sizing != "weights" and shrink == 1
+        exact, lot = self.sizing != "weights" and shrink == 1, r.lot_size or 1e-300
+        fixed, per_equity = (goal, 0 * goal) if exact else (0 * goal, weights * shrink / price)
+        first, cap = fixed + per_equity * equity - held, r.max_participation * volume
+        cap = np.floor(cap / lot + 1e-9) * lot if r.lot_size else cap
+        cut, go = go & (np.abs(first) > cap), go & (cap > 0)
+        fixed = np.where(cut, held + np.sign(first) * cap, fixed)
+        per_equity = np.where(cut, 0.0, per_equity)
+        end = np.where(go, fixed + per_equity * equity, held)
+        kept = np.where(end * held < 0, 0.0, np.where(np.abs(end) <= np.abs(held), end, held))
+        part = self.share((end - kept) * price / equity, kept * price / equity, 1e-9)
+        more = go & (end != kept) & (part < 1)
+        fixed = np.where(more, kept + part * (fixed - kept), fixed)
+        per_equity = np.where(more, part * per_equity, per_equity)
 
-        def orders(after: float) -> Any:
-            goals = (goal if exact else weights * shrink * e / price for e in (after, equity))
-            wanted, first = (each - held for each in goals)
-            cap = r.max_participation * volume
-            cap = np.floor(cap / r.lot_size + 1e-9) * r.lot_size if r.lot_size else cap
-            return np.where(go, np.where(np.abs(first) > cap, np.sign(first) * cap, wanted), 0.0)
+        def orders(e: float) -> Any:
+            return np.where(go, fixed + per_equity * e - held, 0.0)
 
-        def missing(after: float) -> float:
-            return after + self.cost(orders(after), price, volume) - equity
+        def missing(e: float) -> float:
+            return e + self.cost(orders(e), price, volume) - equity
 
         if missing(1e-6) > 0:
             return
-        free = missing(equity) == 0
-        order = orders(equity if free else brentq(missing, 1e-6, equity, xtol=1e-9, rtol=1e-15))
-        if r.lot_size:
-            whole = np.floor(np.abs(held + order) / r.lot_size + 1e-9) * r.lot_size
-            order = np.where(go, np.sign(held + order) * whole - held, 0.0)
+        paid = missing(equity) > 0
+        order = orders(brentq(missing, 1e-6, equity, xtol=1e-9, rtol=1e-15) if paid else equity)
+        whole = np.sign(held + order) * np.floor(np.abs(held + order) / lot + 1e-9) * lot - held
+        order = np.where(go & bool(r.lot_size), whole, order)
+        order = np.where((np.abs(order) * price >= r.minimum_order) | (shrink < 1), order, 0.0)
         self.cash, self.units = self.cash - order @ price - self.cost(order, price, volume), held + order
 
     def step(self, row: int, targets: Any) -> float:
@@ -91,6 +106,7 @@ class Reference:
         own = c.interest_bps_per_year if self.cash > 0 else c.financing_bps_per_year
         self.cash += (self.cash * own - borrow) * (b.stamps[row] - b.stamps[row - 1]) / (365 * 86400e13)
         if self.fill != "same_close":
+            targets = targets * (1 if self.sizing == "weights" else b.split[row])
             self.trade(targets, row, b.open[row] if self.fill == "next_open" else b.close[row])
         return self.cash + float(self.units @ self.last[row])
 # fmt: on
