@@ -47,10 +47,9 @@ class Reference:
         return float(np.sum(fee * (size > 0) + size * price * rate * 1e-4 + c.quadratic / 2 * size**2))
 
     def share(self, asked: Any, frozen: Any, slack: float = 0.0) -> float:
-        gross, net, fixed = np.abs(asked).sum(), asked.sum(), frozen.sum()
-        room = self.rules.max_leverage + slack - np.abs(frozen).sum()
-        edge = (self.rules.max_net or np.inf) + slack
-        share = room / gross if gross > room else 1.0
+        gross, net, fixed, r = np.abs(asked).sum(), asked.sum(), frozen.sum(), self.rules
+        room, edge = r.max_leverage + slack - np.abs(frozen).sum(), (r.max_net or np.inf) + slack
+        share = room / max(gross, 1e-300) if gross > room else 1.0
         if abs(fixed + net) > edge and net * (fixed + net) > 0:
             share = min(share, (np.sign(fixed + net) * edge - fixed) / net)
         return max(share, 0.0)
@@ -59,38 +58,31 @@ class Reference:
         r, volume, held = self.rules, np.nan_to_num(self.bars.volume[at]), self.units
         able = np.isfinite(price) & (volume > 0)
         price, volume = np.where(able, price, self.value), np.where(able, volume, 1.0)
-        equity = self.cash + held @ price
-        goal = targets + (held if self.sizing == "deltas" else 0)
+        equity, goal = self.cash + held @ price, targets + (held if self.sizing == "deltas" else 0)
         weights = goal if self.sizing == "weights" else goal * price / equity
-        now = held * price / equity
+        now, lot = held * price / equity, r.lot_size or 1e-300
         shrink = self.share(weights * able, now * ~able)
         over, gap = np.abs(now).sum() > r.max_leverage + 1e-9, np.abs(weights * shrink - now)
-        go = able & (gap > (1e-9 if over else max(r.no_trade_band, 1e-9)))
-        go &= over | (gap * equity >= r.minimum_order)
-        exact, lot = self.sizing != "weights" and shrink == 1, r.lot_size or 1e-300
-        fixed, per_equity = (goal, 0 * goal) if exact else (0 * goal, weights * shrink / price)
-        first, cap = fixed + per_equity * equity - held, r.max_participation * volume
+        least = (1e-9,) if over else (1e-9, r.no_trade_band, r.minimum_order / equity)
+        go = able & (gap > max(least))
+        by_weight = self.sizing == "weights" or shrink < 1
+        line = np.array([0 * goal, weights * shrink / price] if by_weight else [goal, 0 * goal])
+        first, cap = line[0] + line[1] * equity - held, r.max_participation * volume
         cap = np.floor(cap / lot + 1e-9) * lot if r.lot_size else cap
         cut, go = go & (np.abs(first) > cap), go & (cap > 0)
-        fixed = np.where(cut, held + np.sign(first) * cap, fixed)
-        per_equity = np.where(cut, 0.0, per_equity)
-        end = np.where(go, fixed + per_equity * equity, held)
+        line = np.where(cut, [held + np.sign(first) * cap, 0 * held], line)
+        end = np.where(go, line[0] + line[1] * equity, held)
         kept = np.where(end * held < 0, 0.0, np.where(np.abs(end) <= np.abs(held), end, held))
         part = self.share((end - kept) * price / equity, kept * price / equity, 1e-9)
-        more = go & (end != kept) & (part < 1)
-        fixed = np.where(more, kept + part * (fixed - kept), fixed)
-        per_equity = np.where(more, part * per_equity, per_equity)
-
-        def orders(e: float) -> Any:
-            return np.where(go, fixed + per_equity * e - held, 0.0)
+        line = np.where(go & (end != kept), [kept + part * (line[0] - kept), part * line[1]], line)
 
         def missing(e: float) -> float:
-            return e + self.cost(orders(e), price, volume) - equity
+            return e + self.cost(go * (line[0] + line[1] * e - held), price, volume) - equity
 
         if missing(1e-6) > 0:
             return
-        paid = missing(equity) > 0
-        order = orders(brentq(missing, 1e-6, equity, xtol=1e-9, rtol=1e-15) if paid else equity)
+        after = brentq(missing, 1e-6, equity, xtol=1e-9, rtol=1e-15) if missing(equity) > 0 else equity
+        order = go * (line[0] + line[1] * after - held)
         whole = np.sign(held + order) * np.floor(np.abs(held + order) / lot + 1e-9) * lot - held
         order = np.where(go & bool(r.lot_size), whole, order)
         order = np.where((np.abs(order) * price >= r.minimum_order) | (shrink < 1), order, 0.0)
