@@ -259,7 +259,7 @@ def rows(
 
     def rate(name: str) -> str:
         value = median(rates[name])
-        return f"{value / 1e6:.1f} M" if value >= 1e6 else f"{value / 1e3:.0f} k"
+        return f"{value / 1e6:.1f} M" if value >= 1e6 else f"{value / 1e3:.3g} k"
 
     lines = [
         ["observation", "entries", "accounts", "steps/s", "of the copy rate", "everything on / plain"]
