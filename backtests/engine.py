@@ -51,7 +51,7 @@ class Run:
     def fills(self) -> pd.DataFrame:
         """Steps in which something was traded."""
         traded = self.ledger["traded"] > 0
-        return self.ledger.loc[traded, ["closes_at", "fill_price", "traded", "fee", "spread"]]
+        return self.ledger.loc[traded, ["closes_at", "fill_price", "traded", "fee", "spread", "impact"]]
 
     @property
     def costs(self) -> pd.DataFrame:

@@ -129,7 +129,6 @@ def _what_lacks(part: Part, view: View, row: int) -> str:
 def observation_layout(parts: Sequence[Part], view: View, rules: Rules) -> Layout:
     """Names and bounds of what the environment shows."""
     first = parts[0]
-    shows_gaps = len(first.symbols) > 1  # whether there are any: that would tell of the future
     symbols = first.symbols if len(parts) == 1 or len(first.symbols) == 1 else _numbered(first.symbols)
     return layout(
         first.table,
@@ -137,7 +136,6 @@ def observation_layout(parts: Sequence[Part], view: View, rules: Rules) -> Layou
         view.window,
         view.current,
         view.lookback_bars if view.window else 1,
-        shows_gaps=shows_gaps,
         shows_pending=rules.unfilled == "carry",
     )
 
@@ -149,7 +147,6 @@ def _numbered(symbols: Sequence[str]) -> tuple[str, ...]:
 def assemble(
     parts: Sequence[Part],
     view: View,
-    entries: Layout,
     *,
     fill: Fill,
     costs: Costs,
@@ -183,13 +180,12 @@ def assemble(
     ]
     exchange = _joined(exchanges)
     offsets = np.cumsum([0, *(len(part.bars) for part in parts)])
-    shows_gaps = any(entry.name.endswith("has_bar") for entry in entries.entries)
     landings = [_landings(part, bool(episodes.bootstrap_bars)) for part in parts]
     edges = np.cumsum([0, *map(len, landings)])
     constants = reward.constants() | episodes.constants() | actions.constants()
     return Market(
         window=np.concatenate([market_rows(p.table, view.window, p.assets, p.known) for p in parts]),
-        current=np.concatenate([_current(part, view, shows_gaps) for part in parts]),
+        current=np.concatenate([_current(part, view) for part in parts]),
         lookback_bars=view.lookback_bars if view.window else 1,
         prices=exchange.prices,
         rates=exchange.rates,
@@ -231,9 +227,9 @@ def _terms(exchange: Exchange, constants: dict[str, float]) -> AnyArray:
     return terms
 
 
-def _current(part: Part, view: View, shows_gaps: bool) -> Float32s:
+def _current(part: Part, view: View) -> Float32s:
     rows = market_rows(part.table, view.current, part.assets, part.known)
-    if not shows_gaps:
+    if len(part.symbols) == 1:
         return rows
     return np.concatenate([rows, part.known.astype(np.float32)], axis=1)
 

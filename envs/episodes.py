@@ -22,7 +22,7 @@ from foretrade.markets.accounts import (
     ROW,
     STEPS,
     UNITS,
-)  # fmt: skip  # isort: skip
+)
 from foretrade.markets.arrays import Floats, Index, Ints, UInts, read_only
 from foretrade.markets.compiled import compiled_part, inlined
 from foretrade.markets.exchange import AT_MARK

@@ -14,7 +14,6 @@ from foretrade.markets import exchange, ledger
 from foretrade.markets.accounts import ALIVE, EPISODE, LANES, LENGTH, STATUS, STEPS, Accounts
 from foretrade.markets.arrays import AnyArray, Bools, Float32s, Floats, Index, Ints, UInts
 from foretrade.markets.compiled import compiled, compiled_part, inlined
-from foretrade.markets.exchange import Exchange
 from foretrade.markets.trading import REWARD, STOP_LOSS, TAKE_PROFIT, TARGET
 
 TERMS = np.dtype(  # ours first: numba would take a record that begins as the exchange's for one
@@ -35,7 +34,7 @@ class Market(NamedTuple):
         window: Normalised columns shown over a lookback, ``[bars, symbols × columns]``.
         current: Normalised columns shown of the last bar only, likewise.
         lookback_bars: Bars of the window.
-        prices, rates, terms: The :class:`Exchange`; its terms are of type :data:`TERMS`.
+        prices, rates, terms: Those of the exchange; its terms are of type :data:`TERMS`.
         reference: Log return of the benchmark, and variance of each symbol, ``[bars, 1 + symbols]``.
         levels: Targets, stops and profit targets to choose from, ``[3, most]``.
         limits: Least and largest entry of each part of an action, ``[parts, 2]``.
@@ -58,17 +57,14 @@ class Market(NamedTuple):
     landings: Ints
     cost_levels: Floats
 
-    @property
-    def exchange(self) -> Exchange:
-        return Exchange(self.prices, self.rates, self.terms)
-
 
 class Outcome(NamedTuple):
     """What the last step gave each of ``n`` accounts.
 
     Args:
         rewards: ``[n]``; terminated, truncated: ``[n]``.
-        told: What infos tell, in the order of :func:`told_names`, ``[n, names]``; nobody asks if empty.
+        told: What infos tell, in the order of ``TOLD`` and ``TOLD_PER_SYMBOL``, ``[n, names]``; nobody
+            asks if it is empty.
     """
 
     rewards: Floats
@@ -83,6 +79,9 @@ def new_outcome(n: Index, symbols: int, *, tells: bool) -> Outcome:
     told = np.zeros((n if tells else 0, names))
     return Outcome(np.zeros(n), np.zeros(n, dtype=np.bool_), np.zeros(n, dtype=np.bool_), told)
 
+
+NOBODY: Bools = np.zeros(0, dtype=np.bool_)
+"""No account is to begin anew."""
 
 # The entry points take plain tuples: a NamedTuple costs a microsecond to unpack at each call.
 

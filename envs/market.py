@@ -138,7 +138,6 @@ class MarketEnv(gymnasium.Env[Observation, Action]):
         self.market = assemble(
             self.parts,
             self.view,
-            self.layout,
             fill=fill,
             costs=costs,
             rules=rules,

@@ -92,7 +92,6 @@ def layout(
     current: Sequence[str],
     lookback_bars: int,
     *,
-    shows_gaps: bool,
     shows_pending: bool,
 ) -> Layout:
     """Entries of the windowed columns, of the current ones and of the account, in this order.
@@ -114,7 +113,7 @@ def layout(
 
     seen = [entry for lag in reversed(range(lookback_bars)) for entry in column_entries(window, lag)]
     now = column_entries(current, 0)
-    if shows_gaps:
+    if many:  # whether there are gaps: that would tell of the future
         now += [
             Entry(
                 f"{_of(symbol, many)}has_bar",

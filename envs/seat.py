@@ -7,14 +7,13 @@ from typing import Any
 import numpy as np
 
 from foretrade.envs import kernel
-from foretrade.envs.kernel import Market
+from foretrade.envs.kernel import NOBODY, Market
 from foretrade.envs.writing import TOLD, TOLD_PER_SYMBOL
 from foretrade.markets.accounts import new_accounts
-from foretrade.markets.arrays import Bools, Float32s, Floats, Ints
+from foretrade.markets.arrays import Float32s, Floats, Ints
 from foretrade.markets.compiled import bound
 from foretrade.markets.trading import new_workspace
 
-NOBODY: Bools = np.zeros(0, dtype=np.bool_)
 FIRST: Ints = np.zeros(1, dtype=np.int64)
 INFO = (*TOLD, *TOLD_PER_SYMBOL)
 
@@ -35,15 +34,9 @@ class Seat:
     def _bind(self) -> None:
         symbols = self.market.prices.shape[1]
         self.actions = np.zeros((1, symbols * len(self.market.limits)))
-        self.reward, self.terminated, self.truncated, self.told = kernel.new_outcome(
-            1, symbols, tells=True
-        )
-        self._memory = (
-            tuple(self.market),
-            tuple(self.accounts),
-            tuple(new_workspace(symbols)),
-            (self.reward, self.terminated, self.truncated, self.told),
-        )
+        outcome, work = kernel.new_outcome(1, symbols, tells=True), new_workspace(symbols)
+        self.reward, self.terminated, self.truncated, self.told = outcome
+        self._memory = (tuple(self.market), tuple(self.accounts), tuple(work), tuple(outcome))
         self.action = self.actions[0]
         self._row, self._blank = self.told[0], np.zeros(self.shape, dtype=np.float32)
         seen = self._blank.copy()
@@ -51,11 +44,7 @@ class Seat:
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Another process binds memory of its own and takes the books over."""
-        return _restored, (
-            self.market,
-            self.shape[1],
-            tuple(array.copy() for array in self.accounts[:3]),
-        )
+        return _restored, (self.market, self.shape[1], self.accounts[:3])
 
     def draw_from(self, key: int) -> None:
         """Let ``key`` decide all that is drawn from now on."""

@@ -15,6 +15,7 @@ from gymnasium.vector.utils import batch_space
 from foretrade.envs import kernel
 from foretrade.envs.actions import InvalidAction
 from foretrade.envs.episodes import NO_WISH
+from foretrade.envs.kernel import NOBODY
 from foretrade.envs.market import MarketEnv
 from foretrade.envs.writing import TOLD, TOLD_PER_SYMBOL
 from foretrade.markets.accounts import new_accounts
@@ -23,8 +24,6 @@ from foretrade.markets.trading import new_workspace
 
 Observations: TypeAlias = Any  # float32 [accounts, entries], or a dict of such arrays
 Step: TypeAlias = tuple[Observations, Floats, Bools, Bools, dict[str, Any]]
-
-NOBODY = np.zeros(0, dtype=np.bool_)
 
 
 class MarketVectorEnv(gymnasium.vector.VectorEnv[Observations, AnyArray, AnyArray]):
@@ -125,8 +124,8 @@ class MarketVectorEnv(gymnasium.vector.VectorEnv[Observations, AnyArray, AnyArra
             over = np.flatnonzero(self._ended)
             raise RuntimeError(f"the episodes of accounts {over.tolist()} are over; reset them")
         rows = self.env.actions.rows(actions, self.num_envs, self._symbols)
-        if waiting:
-            rows[self._ended] = self._idle  # NEXT_STEP begins them anew, whatever their action says
+        if waiting:  # NEXT_STEP begins them anew, whatever their action says
+            rows = np.where(self._ended[:, None], self._idle, rows)
         self._current = 1 - self._current
         ended = self._advance(rows, self._ended if waiting else NOBODY)
         if not ended:

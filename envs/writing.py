@@ -21,7 +21,7 @@ from foretrade.markets.accounts import (
     ROW,
     STATUS,
     UNITS,
-)  # fmt: skip  # isort: skip
+)
 from foretrade.markets.arrays import Float32s, Floats, Index, UInts
 from foretrade.markets.compiled import compiled_part, inlined
 from foretrade.markets.exchange import AT_FILL, AT_MARK
@@ -36,7 +36,7 @@ from foretrade.markets.trading import (
     SEEN_PENDING,
     SEEN_UNREALISED,
     SEEN_WEIGHT,
-)  # fmt: skip  # isort: skip
+)
 
 TOLD = ("row", "market", "cash", "equity", "cost_scale", *FLOWS)
 TOLD_PER_SYMBOL = ("units", "requested", "achieved", "reason", "close", "fill_price")

@@ -20,7 +20,8 @@ FILLS: dict[Fill, int] = {"same_close": SAME_CLOSE, "next_open": NEXT_OPEN, "nex
 
 Sizing: TypeAlias = Literal["weights", "units", "deltas"]
 """What a target means: fractions of equity, numbers of units held, or units to trade."""
-SIZINGS: dict[Sizing, int] = {"weights": 0, "units": 1, "deltas": 2}
+WEIGHTS, UNIT_TARGETS, DELTAS = range(3)
+SIZINGS: dict[Sizing, int] = {"weights": WEIGHTS, "units": UNIT_TARGETS, "deltas": DELTAS}
 
 PRICE_FIELDS = (
     "mark", "fill", "years", "open", "high", "low", "volume", "split", "dividend", "delisted",

@@ -27,7 +27,7 @@ from foretrade.markets.trading import (
     TAKE_PROFIT,
     close_out,
     revalue,
-)  # fmt: skip  # isort: skip
+)
 
 
 @compiled_part
@@ -94,13 +94,11 @@ def call_margin_inside(a: Floats, hs: Floats, s: Floats, ms: Floats, lanes: Inde
             s[GROSS + j] += abs(units) * worst
     called = 0
     for j in range(lanes):
-        called += (s[GROSS + j] > 0.0) & (
-            (s[NET + j] <= 0.0) | (s[NET + j] < maintenance * s[GROSS + j])
-        )
+        called += (s[GROSS + j] > 0.0) & _falls_short(s, j, maintenance)
     if called == 0:
         return
     for j in range(lanes):
-        if (s[GROSS + j] > 0.0) & ((s[NET + j] <= 0.0) | (s[NET + j] < maintenance * s[GROSS + j])):
+        if (s[GROSS + j] > 0.0) & _falls_short(s, j, maintenance):
             for i in range(len(hs)):
                 h, m = hs[i], ms[i]
                 worst = m[LOW + j] if h[UNITS + j] > 0.0 else m[HIGH + j]
@@ -118,14 +116,20 @@ def call_margin(
     """
     called = 0
     for j in range(lanes):
-        called += (a[STATUS + j] == ALIVE) & (
-            (s[NET + j] <= 0.0) | (s[NET + j] < maintenance * s[GROSS + j])
-        )
+        called += (a[STATUS + j] == ALIVE) & _falls_short(s, j, maintenance)
     if (called == 0) | (not compounds):
         return
     for j in range(lanes):
-        if (a[STATUS + j] == ALIVE) & ((s[NET + j] <= 0.0) | (s[NET + j] < maintenance * s[GROSS + j])):
+        if (a[STATUS + j] == ALIVE) & _falls_short(s, j, maintenance):
             _liquidate(a, hs, s, ms, j, s[NET + j])
+
+
+@inlined
+def _falls_short(s: Floats, j: Index, maintenance: float) -> bool:
+    """Whether the equity ``s[NET]`` is not positive, or below the margin of positions ``s[GROSS]``."""
+    equity, needed = s[NET + j], maintenance * s[GROSS + j]
+    short: bool = (equity <= 0.0) | (equity < needed)
+    return short
 
 
 @inlined

@@ -42,7 +42,7 @@ from foretrade.markets.accounts import (
     STATUS,
     UNITS,
     Accounts,
-)  # fmt: skip  # isort: skip
+)
 from foretrade.markets.arrays import Floats, Index, UInts
 from foretrade.markets.compiled import compiled, compiled_part, inlined
 from foretrade.markets.exchange import (
@@ -50,10 +50,11 @@ from foretrade.markets.exchange import (
     AT_SPLIT,
     NEXT_CLOSE,
     NEXT_OPEN,
+    WEIGHTS,
     YEARS,
     Exchange,
-)  # fmt: skip  # isort: skip
-from foretrade.markets.orders import WEIGHTS, rebalance
+)
+from foretrade.markets.orders import rebalance
 from foretrade.markets.quotes import lay_out
 from foretrade.markets.trading import (
     BASE,
@@ -81,7 +82,7 @@ from foretrade.markets.trading import (
     VALUED,
     Workspace,
     revalue,
-)  # fmt: skip  # isort: skip
+)
 
 
 @compiled_part
@@ -97,7 +98,7 @@ def step(
     terms: Any,
 ) -> None:
     """Take the first ``lanes`` accounts of a block from their row's close to the next row's."""
-    lay_out(a, hs, clock, ms, lanes, prices, rates, terms)
+    lay_out(a, clock, ms, lanes, prices, rates, terms)
     _clear(a, hs, s, ms, lanes)
     for moment in range(3):  # the close before, the open, the close
         if moment == NEXT_OPEN:

@@ -8,6 +8,7 @@ from typing import Any
 from foretrade.markets.accounts import ALIVE, CASH, PENDING, STATUS, UNITS
 from foretrade.markets.arrays import Floats, Index
 from foretrade.markets.compiled import compiled_part, inlined
+from foretrade.markets.exchange import DELTAS, WEIGHTS
 from foretrade.markets.trading import (
     ACHIEVED,
     AFTER,
@@ -40,13 +41,9 @@ from foretrade.markets.trading import (
     TILT,
     VALUED,
     VOLUME,
-    WANTED,
     WEIGHT,
     trade,
-)  # fmt: skip  # isort: skip
-
-WEIGHTS, UNIT_TARGETS, DELTAS = range(3)
-"""What a target means: a fraction of equity, a number of units, or of units to trade."""
+)
 
 REASONS = (
     "leverage", "band", "no_bar", "volume", "lot", "minimum_order", "costs",
@@ -191,7 +188,6 @@ def _aim(a: Floats, hs: Floats, s: Floats, ms: Floats, lanes: Index, terms: Any)
                 math.floor(cap / lot_or_one + ROUNDING) * lot_or_one if (lot > 0.0) & has_volume else cap
             )
             cut = goes & (abs(wanted) > cap)
-            m[WANTED + j] = wanted
             m[GOAL + j] = held + math.copysign(cap, wanted) if cut else goal
             m[TILT + j] = 0.0 if cut else tilt
             m[GOES + j] = 1.0 if goes & (cap > 0.0) else 0.0

@@ -18,7 +18,7 @@ from foretrade.markets.exchange import (
     AT_MARK,
     AT_OPEN,
     AT_VOLUME,
-)  # fmt: skip  # isort: skip
+)
 from foretrade.markets.trading import (
     DELISTED,
     FEE_RATE,
@@ -32,21 +32,20 @@ from foretrade.markets.trading import (
     OUT,
     VALUED,
     VOLUME,
-)  # fmt: skip  # isort: skip
+)
 
 INTEREST_NUMBER = RATES.index("interest_bps_per_year")  # earned: not scaled as costs are
 
 
 @compiled_part
 def lay_out(
-    a: Floats, hs: Floats, clock: UInts, ms: Floats, lanes: Index, prices: Floats, rates: Floats,
-    terms: Any,
-) -> None:  # fmt: skip
+    a: Floats, clock: UInts, ms: Floats, lanes: Index, prices: Floats, rates: Floats, terms: Any
+) -> None:
     """Advance the clocks by a bar, and lay out its prices and costs."""
     one, last = np.uint64(1), np.uint64(prices.shape[0] - 1)
     for j in range(lanes):
         clock[ROW + j] = min(clock[ROW + j] + one, last)
-    for i in range(len(hs)):
+    for i in range(len(ms)):
         m = ms[i]
         for j in range(lanes):
             row = clock[ROW + j]
@@ -78,12 +77,11 @@ def _lay_out_rates(
     count = PROPORTIONAL_RATES if proportional else len(RATES)
     for k in range(count):
         field = FEE_RATE + np.uint64(k * LANES)
-        scales = 1.0 if k != INTEREST_NUMBER else 0.0
+        scales = k != INTEREST_NUMBER
         if len(rates) > 1:
             for j in range(lanes):
-                scale = a[COST_SCALE + j] if scales > 0.0 else 1.0
-                m[field + j] = rates[clock[ROW + j], i, k] * scale
+                m[field + j] = rates[clock[ROW + j], i, k] * (a[COST_SCALE + j] if scales else 1.0)
         else:
             rate = rates[0, i, k]
             for j in range(lanes):
-                m[field + j] = rate * (a[COST_SCALE + j] if scales > 0.0 else 1.0)
+                m[field + j] = rate * (a[COST_SCALE + j] if scales else 1.0)

@@ -23,7 +23,7 @@ WORK_FIELDS = (
 QUOTE_FIELDS = (
     "requested", "achieved", "reason", "target", "stop_loss", "take_profit",
     "valued", "mark", "fill", "open", "high", "low", "inverse_volume", "volume", "delisted", "out",
-    "weight", "goal", "tilt", "goes", "kept", "wanted", "exit",
+    "weight", "goal", "tilt", "goes", "kept", "exit",
     "fee_rate", "half_spread", "borrow_rate", "financing_rate", "interest_rate",
     "fee_per_unit", "minimum_fee", "impact_rate", "quadratic",
     "seen_weight", "seen_unrealised", "seen_held", "seen_pending",
@@ -37,7 +37,7 @@ QUOTE_FIELDS = (
 (
     REQUESTED, ACHIEVED, REASON, TARGET, STOP_LOSS, TAKE_PROFIT,
     VALUED, MARK, FILL, OPEN, HIGH, LOW, INVERSE_VOLUME, VOLUME, DELISTED, OUT,
-    WEIGHT, GOAL, TILT, GOES, KEPT, WANTED, EXIT,
+    WEIGHT, GOAL, TILT, GOES, KEPT, EXIT,
     FEE_RATE, HALF_SPREAD, BORROW_RATE, FINANCING_RATE, INTEREST_RATE,
     FEE_PER_UNIT, MINIMUM_FEE, IMPACT_RATE, QUADRATIC,
     SEEN_WEIGHT, SEEN_UNREALISED, SEEN_HELD, SEEN_PENDING,

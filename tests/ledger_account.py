@@ -98,6 +98,12 @@ class Account:
 
 
 moves = st.floats(-0.2, 0.2)
+fixed_notional = st.builds(
+    Rules,
+    accounting=st.just("fixed_notional"),
+    lot_size=st.sampled_from([0.0, 10.0]),
+    max_participation=st.just(1.0),
+)
 
 
 @st.composite

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
-from ledger_account import Account, histories
+from ledger_account import Account, fixed_notional, histories
 from numpy.testing import assert_allclose
 
 from foretrade.markets.accounts import ALIVE, RUINED
@@ -35,23 +35,20 @@ any_costs = st.builds(
 SUBNORMAL = 1e-300  # a rate that small has lost bits; no relative precision can be asked of it
 
 
-rules = st.builds(
-    Rules,
-    max_leverage=st.floats(0.5, 3),
-    max_net=st.sampled_from([0.5, 2.0, None]),
-    no_trade_band=st.floats(0, 0.2),
-    lot_size=st.sampled_from([0.0, 1.0, 100.0]),
-    minimum_order=st.sampled_from([0.0, 1e5]),
-    max_participation=st.sampled_from([0.001, 0.1, 1.0]),
-    unfilled=st.sampled_from(["cancel", "carry"]),
-    maintenance_margin=st.sampled_from([0.0, 0.2]),
-    margin_check=st.sampled_from(["close", "high_low"]),
-    accounting=st.just("equity"),
-) | st.builds(
-    Rules,
-    accounting=st.just("fixed_notional"),
-    lot_size=st.sampled_from([0.0, 10.0]),
-    max_participation=st.just(1.0),
+rules = (
+    st.builds(
+        Rules,
+        max_leverage=st.floats(0.5, 3),
+        max_net=st.sampled_from([0.5, 2.0, None]),
+        no_trade_band=st.floats(0, 0.2),
+        lot_size=st.sampled_from([0.0, 1.0, 100.0]),
+        minimum_order=st.sampled_from([0.0, 1e5]),
+        max_participation=st.sampled_from([0.001, 0.1, 1.0]),
+        unfilled=st.sampled_from(["cancel", "carry"]),
+        maintenance_margin=st.sampled_from([0.0, 0.2]),
+        margin_check=st.sampled_from(["close", "high_low"]),
+    )
+    | fixed_notional
 )
 exits = st.sampled_from([np.inf, 0.02, 0.1])
 

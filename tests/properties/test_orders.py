@@ -331,9 +331,12 @@ def test_a_position_that_cannot_be_traded_may_be_hedged_within_the_net_limit():
 
 def test_orders_that_no_equity_can_pay_for_are_refused():
     account = Account(2, costs=Costs(0, 0, 0, 0, quadratic=0.01))
-    account.step([0.02, 0.02], *FLAT)
-    account.step([0.02, 0.02], 100.0, 3.0, 3.0)
-    assert account.get("cash") >= 0
+    for last, fill in ((100.0, 100.0), (100.0, 100.0), (100.0, 3.0)):
+        account.step([0.5, 0.5], last, fill, fill)
+    units = account.all("units").copy()
+    account.step([0.4, 0.4], 3.0, 3.0, 3.0)
+    assert [reasons(code) for code in account.all("reason")] == [("costs",), ("costs",)]
+    assert (account.all("units") == units).all()
     dear = Account(costs=Costs(5000, 0, 0, 0), cost_scale=6.0)
     dear.step(1.0, *FLAT)
     dear.step(0.5, *FLAT)
