@@ -77,14 +77,14 @@ class Actions:
         Raises:
             InvalidAction: Wrong shape or type.
         """
-        values = np.asarray(actions)
+        values = actions if isinstance(actions, np.ndarray) else np.asarray(actions)
         entries = symbols * (1 + len(self.chosen))
         if values.shape != (n, entries) or values.dtype.kind not in "fiu":
             raise InvalidAction(
                 f"actions of shape {values.shape}, {values.dtype} are not numbers of shape "
                 f"({n}, {entries})"
             )
-        return np.ascontiguousarray(values, dtype=np.float64)
+        return values.astype(np.float64, order="C", copy=False)
 
     def write(self, action: Any, row: Floats) -> None:
         """Put one action into a row ``[entries]`` of the kernel's.

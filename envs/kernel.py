@@ -11,10 +11,10 @@ from foretrade.envs.actions import GRID, SIMPLEX
 from foretrade.envs.episodes import NO_WISH
 from foretrade.envs.writing import TOLD, TOLD_PER_SYMBOL, forget, observe, tell
 from foretrade.markets import exchange, ledger
-from foretrade.markets.accounts import ALIVE, EPISODE, LANES, LENGTH, STATUS, STEPS, Accounts
+from foretrade.markets.accounts import ALIVE, EPISODE, LANES, LENGTH, ROW, STATUS, STEPS, Accounts
 from foretrade.markets.arrays import AnyArray, Bools, Float32s, Floats, Index, Ints, UInts
 from foretrade.markets.compiled import compiled, compiled_part, inlined
-from foretrade.markets.trading import REWARD, STOP_LOSS, TAKE_PROFIT, TARGET
+from foretrade.markets.trading import MARK, REWARD, STOP_LOSS, TAKE_PROFIT, TARGET
 
 TERMS = np.dtype(  # ours first: numba would take a record that begins as the exchange's for one
     [(name, np.float64) for name in ("risk_aversion", "adaptation", "tail", "turnover_penalty")]
@@ -119,6 +119,8 @@ def _begin(
     outcome.rewards[n] = 0.0
     outcome.terminated[n] = False
     outcome.truncated[n] = False
+    for i in range(len(hs)):
+        work[1][i, MARK + lane] = market.prices[clock[ROW + lane], i, exchange.AT_MARK]
     observe(market, a, hs, clock, work[0], work[1], lane, lane + np.uint64(1), n - lane, seen)
     if outcome.told.size > 0:
         forget(work[0], work[1], lane)
@@ -177,13 +179,20 @@ def first_outside(actions: Floats, limits: Floats, symbols: int) -> int:
 @inlined
 def _first_outside(actions: Floats, limits: Floats, symbols: int, first: Index, last: Index) -> int:
     """Number of the first entry of the blocks' actions that is outside its space, or −1."""
-    for part in range(len(limits)):
-        low, high = limits[part, 0], limits[part, 1]
-        for n in range(first * LANES, min(last * LANES, len(actions))):
-            for k in range(part * symbols, (part + 1) * symbols):
-                value = actions[n, k]
-                if not (low <= value) & (value <= high):  # NaN is in no interval
-                    return int(n * actions.shape[1] + k)
+    width, values = np.uint64(actions.shape[1]), actions.reshape(-1)
+    begin, end = np.uint64(first * LANES), np.uint64(min(last * LANES, len(actions)))
+    outside = 0
+    for column in range(width):
+        low, high = limits[column // np.uint64(symbols)]
+        for n in range(begin, end):
+            value = values[n * width + column]
+            outside += not (low <= value) & (value <= high)  # NaN is in no interval
+    if outside == 0:
+        return -1
+    for at in range(begin * width, end * width):
+        low, high = limits[at % width // np.uint64(symbols)]
+        if not (low <= values[at]) & (values[at] <= high):
+            return int(np.int64(at))  # not unsigned, as a counter of a loop is
     return -1
 
 

@@ -67,10 +67,25 @@ class Seat:
         """What infos tell; of several symbols as arrays ``[symbols]``."""
         told = self._row.tolist()
         if len(told) == len(INFO):
-            return dict(zip(INFO, told))  # noqa: B905  the check of lengths takes longer than the zip
+            return _labelled(told)
         shared = dict(zip(TOLD, told, strict=False))
         each = np.reshape(told[len(TOLD) :], (-1, len(TOLD_PER_SYMBOL)))
         return shared | dict(zip(TOLD_PER_SYMBOL, each.T.copy(), strict=True))
+
+
+def _labelled(told: list[float]) -> dict[str, Any]:
+    """``dict(zip(INFO, told))``, spelt out because it is half of a step's Python."""
+    (
+        row, market, cash, equity, cost_scale, fill_equity, price_pnl, dividend, fee, spread, impact,
+        borrow, financing, interest, traded, units, requested, achieved, reason, close, fill_price,
+    ) = told  # fmt: skip
+    return {
+        "row": row, "market": market, "cash": cash, "equity": equity, "cost_scale": cost_scale,
+        "fill_equity": fill_equity, "price_pnl": price_pnl, "dividend": dividend, "fee": fee,
+        "spread": spread, "impact": impact, "borrow": borrow, "financing": financing,
+        "interest": interest, "traded": traded, "units": units, "requested": requested,
+        "achieved": achieved, "reason": reason, "close": close, "fill_price": fill_price,
+    }  # fmt: skip
 
 
 def _restored(market: Market, entries: int, books: tuple[Any, ...]) -> Seat:

@@ -20,6 +20,7 @@ from foretrade.envs.market import MarketEnv
 from foretrade.envs.writing import TOLD, TOLD_PER_SYMBOL
 from foretrade.markets.accounts import new_accounts
 from foretrade.markets.arrays import AnyArray, Bools, Float32s, Floats
+from foretrade.markets.compiled import bound
 from foretrade.markets.trading import new_workspace
 
 Observations: TypeAlias = Any  # float32 [accounts, entries], or a dict of such arrays
@@ -81,7 +82,7 @@ class MarketVectorEnv(gymnasium.vector.VectorEnv[Observations, AnyArray, AnyArra
         self._buffers = self._checked(buffers)
         self._idle = np.repeat(self.env.market.limits[:, 0], self._symbols)
         self._current = 0
-        self._ended = np.ones(num_envs, dtype=np.bool_)
+        self._ended, self._waiting = np.ones(num_envs, dtype=np.bool_), True
         self._begun = False
         self._share_out(threads)
 
@@ -119,7 +120,7 @@ class MarketVectorEnv(gymnasium.vector.VectorEnv[Observations, AnyArray, AnyArra
             raise RuntimeError(
                 "the environment is closed" if self.closed else "call reset() before step()"
             )
-        waiting = self._ended.any()
+        waiting = self._waiting
         if self.autoreset_mode is AutoresetMode.DISABLED and waiting:
             over = np.flatnonzero(self._ended)
             raise RuntimeError(f"the episodes of accounts {over.tolist()} are over; reset them")
@@ -128,14 +129,12 @@ class MarketVectorEnv(gymnasium.vector.VectorEnv[Observations, AnyArray, AnyArra
             rows = np.where(self._ended[:, None], self._idle, rows)
         self._current = 1 - self._current
         ended = self._advance(rows, self._ended if waiting else NOBODY)
-        if not ended:
-            if waiting:
-                self._ended[:] = False
-            return *self._results(), self._infos()
-        np.logical_or(self._outcome.terminated, self._outcome.truncated, out=self._ended)
-        if self.autoreset_mode is not AutoresetMode.SAME_STEP:
-            return *self._results(), self._infos()
-        return self._same_step_outcome()
+        if waiting or ended:
+            np.logical_or(self._outcome.terminated, self._outcome.truncated, out=self._ended)
+            self._waiting = ended > 0
+        if ended and self.autoreset_mode is AutoresetMode.SAME_STEP:
+            return self._same_step_outcome()
+        return *self._results(), self._infos()
 
     def close_extras(self, **kwargs: Any) -> None:
         """Let the threads go."""
@@ -144,18 +143,19 @@ class MarketVectorEnv(gymnasium.vector.VectorEnv[Observations, AnyArray, AnyArra
             self._pool = None
 
     def _advance(self, rows: Floats, restart: Bools) -> int:
-        seen, ended = self._buffers[self._current], 0
+        seen = self._buffers[self._current]
         shared = (self._market, self._state)
         if self._pool is None:
             first, last = self._shares[0]
-            ended = kernel.advance(*shared, self._work[0], self._told, rows, restart, seen, first, last)
-            self._refuse(rows, ended)
-            return int(ended)
+            done: int = self._kernel(
+                *shared, self._work[0], self._told, rows, restart, seen, first, last
+            )
+            if done < 0:
+                self._refuse(rows, done)
+            return done
         self._refuse(rows, -1 - kernel.first_outside(rows, self.env.market.limits, self._symbols))
         jobs = [
-            self._pool.submit(
-                kernel.advance, *shared, work, self._told, rows, restart, seen, first, last
-            )
+            self._pool.submit(self._kernel, *shared, work, self._told, rows, restart, seen, first, last)
             for work, (first, last) in zip(self._work, self._shares, strict=True)
         ]
         return sum(int(job.result()) for job in jobs)
@@ -195,6 +195,7 @@ class MarketVectorEnv(gymnasium.vector.VectorEnv[Observations, AnyArray, AnyArra
         seen = self._buffers[self._current]
         kernel.begin(self._market, self._state, self._work[0], self._told, which, wish, seen)
         self._ended[which] = False
+        self._waiting = bool(self._ended.any())
 
     def _seed(self, mask: Bools, seeds: list[int | None]) -> None:
         keys, episodes = self._accounts.get("key"), self._accounts.get("episode")
@@ -247,10 +248,14 @@ class MarketVectorEnv(gymnasium.vector.VectorEnv[Observations, AnyArray, AnyArra
         self._pool = ThreadPoolExecutor(len(self._shares)) if many else None
         self._market, self._state = tuple(self.env.market), tuple(self._accounts)
         self._told = tuple(self._outcome)
+        self._kernel = bound(
+            kernel.advance, self._market, self._state, self._work[0], self._told,
+            np.zeros((1, 1)), NOBODY, self._buffers[0], 0, 1,
+        )  # fmt: skip
 
     def __getstate__(self) -> dict[str, Any]:
         state = self.__dict__.copy()
-        for name in ("_pool", "_work", "_shares", "_market", "_state", "_told"):
+        for name in ("_pool", "_work", "_shares", "_market", "_state", "_told", "_kernel"):
             del state[name]
         return state
 

@@ -28,6 +28,7 @@ from foretrade.markets.exchange import AT_FILL, AT_MARK
 from foretrade.markets.trading import (
     ACHIEVED,
     FLOWS,
+    MARK,
     REASON,
     REQUESTED,
     SEEN_CASH,
@@ -48,31 +49,40 @@ def observe(
     n: Index, seen: Float32s,
 ) -> None:  # fmt: skip
     """Write what the lanes ``first … last - 1`` see; their block begins at account ``n``."""
-    _look_at_account(market, a, hs, clock, s, ms, first, last)
-    width, columns = np.uint64(market.window.shape[1]), np.uint64(market.current.shape[1])
-    window, current = market.window.reshape(-1), market.current
-    length, span = np.uint64(market.lookback_bars) * width, np.uint64(market.lookback_bars - 1)
-    symbols, carries = np.uint64(len(hs)), market.terms[0].carries
-    own = np.uint64(4) if carries else np.uint64(3)
-    for j in range(first, last):
-        row, who = clock[ROW + j], n + j
-        if length > np.uint64(0):
-            begins = (row - span) * width
-            for k in range(length):
-                seen[who, k] = window[begins + k]
-        for k in range(columns):
-            seen[who, length + k] = current[row, k]
-        at = length + columns
-        for i in range(symbols):
-            m = ms[i]
-            seen[who, at] = m[SEEN_WEIGHT + j]
-            seen[who, at + np.uint64(1)] = m[SEEN_UNREALISED + j]
-            seen[who, at + np.uint64(2)] = m[SEEN_HELD + j]
+    _look_at_account(market, a, hs, s, ms, first, last)
+    window, current = market.window, market.current
+    length = np.uint64(market.lookback_bars) * np.uint64(window.shape[1])
+    _copy_rows(window, np.uint64(market.lookback_bars), clock, first, last, n, seen, np.uint64(0))
+    _copy_rows(current, np.uint64(1), clock, first, last, n, seen, length)
+    at = length + np.uint64(current.shape[1])
+    carries = market.terms[0].carries
+    for i in range(len(ms)):
+        m = ms[i]
+        for j in range(first, last):
+            seen[n + j, at] = m[SEEN_WEIGHT + j]
+            seen[n + j, at + np.uint64(1)] = m[SEEN_UNREALISED + j]
+            seen[n + j, at + np.uint64(2)] = m[SEEN_HELD + j]
             if carries:
-                seen[who, at + np.uint64(3)] = m[SEEN_PENDING + j]
-            at += own
-        seen[who, at] = s[SEEN_DRAWDOWN + j]
-        seen[who, at + np.uint64(1)] = s[SEEN_CASH + j]
+                seen[n + j, at + np.uint64(3)] = m[SEEN_PENDING + j]
+        at += np.uint64(4) if carries else np.uint64(3)
+    for j in range(first, last):
+        seen[n + j, at] = s[SEEN_DRAWDOWN + j]
+        seen[n + j, at + np.uint64(1)] = s[SEEN_CASH + j]
+
+
+@inlined
+def _copy_rows(
+    rows: Float32s, span: Index, clock: UInts, first: Index, last: Index, n: Index, seen: Float32s,
+    at: Index,
+) -> None:  # fmt: skip
+    """Copy the last ``span`` rows, as they stand in memory, into each observation from ``at`` on."""
+    width, values = np.uint64(rows.shape[1]), rows.reshape(-1)
+    length = span * width
+    if length > np.uint64(0):
+        for j in range(first, last):
+            begins = (clock[ROW + j] + np.uint64(1) - span) * width
+            for k in range(length):
+                seen[n + j, at + k] = values[begins + k]
 
 
 @compiled_part
@@ -123,10 +133,10 @@ def forget(s: Floats, ms: Floats, j: Index) -> None:
 
 @inlined
 def _look_at_account(
-    market: Any, a: Floats, hs: Floats, clock: UInts, s: Floats, ms: Floats, first: Index, last: Index
+    market: Any, a: Floats, hs: Floats, s: Floats, ms: Floats, first: Index, last: Index
 ) -> None:
     """State of the account as fractions; a ruined one holds nothing and has lost everything."""
-    prices, compounds, notional = market.prices, market.terms[0].compounds, market.terms[0].notional
+    compounds, notional = market.terms[0].compounds, market.terms[0].notional
     for j in range(first, last):
         equity = a[EQUITY + j]
         base = equity if compounds else notional
@@ -138,7 +148,7 @@ def _look_at_account(
         for j in range(first, last):
             base = a[EQUITY + j] if compounds else notional
             lives = (a[STATUS + j] == ALIVE) & (base > 0.0)
-            price, units, entry = prices[clock[ROW + j], i, AT_MARK], h[UNITS + j], h[ENTRY + j]
+            price, units, entry = m[MARK + j], h[UNITS + j], h[ENTRY + j]
             side = 1.0 if units > 0.0 else -1.0
             holds = lives & (units != 0.0)
             held = h[HELD_BARS + j] / HOLDING_BARS

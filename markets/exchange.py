@@ -27,7 +27,7 @@ PRICE_FIELDS = (
     "mark", "fill", "years", "open", "high", "low", "volume", "split", "dividend", "delisted",
 )  # fmt: skip
 (
-    AT_MARK, AT_FILL, YEARS, AT_OPEN, AT_HIGH, AT_LOW, AT_VOLUME, AT_SPLIT, AT_DIVIDEND, AT_DELISTING,
+    AT_MARK, AT_FILL, AT_YEARS, AT_OPEN, AT_HIGH, AT_LOW, AT_VOLUME, AT_SPLIT, AT_DIVIDEND, AT_DELISTING,
 ) = (np.uint64(k) for k in range(len(PRICE_FIELDS)))  # fmt: skip
 
 NUMBERS = (
@@ -135,7 +135,7 @@ def _price_panel(bars: Bars, fill: Fill, rules: Rules, halted: Bools | None) -> 
     for field, values in ((AT_HIGH, bars.high), (AT_LOW, bars.low)):
         panel[:, :, field] = np.where(present, values, mark)
     years = np.diff(bars.stamps, prepend=bars.stamps[:1]) / 1e9 / SECONDS_PER_YEAR
-    panel[:, :, YEARS] = years[:, None]
+    panel[:, :, AT_YEARS] = years[:, None]
     panel[:, :, AT_VOLUME] = np.nan_to_num(bars.volume)
     panel[:, :, AT_SPLIT], panel[:, :, AT_DIVIDEND] = bars.split, bars.dividend
     panel[:, :, AT_DELISTING] = _delisted(present, rules.delist_after_bars)

@@ -51,7 +51,6 @@ from foretrade.markets.exchange import (
     NEXT_CLOSE,
     NEXT_OPEN,
     WEIGHTS,
-    YEARS,
     Exchange,
 )
 from foretrade.markets.orders import rebalance
@@ -80,6 +79,7 @@ from foretrade.markets.trading import (
     TARGET,
     TRADED,
     VALUED,
+    YEARS,
     Workspace,
     revalue,
 )
@@ -98,13 +98,13 @@ def step(
     terms: Any,
 ) -> None:
     """Take the first ``lanes`` accounts of a block from their row's close to the next row's."""
-    lay_out(a, clock, ms, lanes, prices, rates, terms)
+    lay_out(a, clock, s, ms, lanes, prices, rates, terms)
     _clear(a, hs, s, ms, lanes)
     for moment in range(3):  # the close before, the open, the close
         if moment == NEXT_OPEN:
             if terms.has_actions:
                 _corporate_actions(a, hs, clock, s, ms, lanes, prices, terms.sizing != WEIGHTS)
-            _accrue(a, hs, clock, s, ms, lanes, prices, terms.compounds)
+            _accrue(a, hs, s, ms, lanes, terms.compounds)
         if terms.has_exits & (
             (moment == NEXT_CLOSE) | ((moment == NEXT_OPEN) & (terms.fills == NEXT_OPEN))
         ):
@@ -160,16 +160,7 @@ def _corporate_actions(
 
 
 @compiled_part
-def _accrue(
-    a: Floats,
-    hs: Floats,
-    clock: UInts,
-    s: Floats,
-    ms: Floats,
-    lanes: Index,
-    prices: Floats,
-    compounds: bool,
-) -> None:
+def _accrue(a: Floats, hs: Floats, s: Floats, ms: Floats, lanes: Index, compounds: bool) -> None:
     first = ms[0]
     for i in range(len(hs)):
         h, m = hs[i], ms[i]
@@ -178,7 +169,7 @@ def _accrue(
             s[BORROW + j] += (short if short > 0.0 else 0.0) * m[BORROW_RATE + j]
     for j in range(lanes):
         cash = a[CASH + j] if compounds else 0.0
-        years = prices[clock[ROW + j], np.uint64(0), YEARS]
+        years = s[YEARS + j]
         borrow = s[BORROW + j] * years
         financing = (-cash if cash < 0.0 else 0.0) * first[FINANCING_RATE + j] * years
         interest = (cash if cash > 0.0 else 0.0) * first[INTEREST_RATE + j] * years

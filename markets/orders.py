@@ -270,7 +270,7 @@ def _execute(a: Floats, hs: Floats, s: Floats, ms: Floats, lanes: Index, terms: 
             done = rounded if goes & (not broke) & (not too_small) else 0.0
             left = h[PENDING + j] - done
             h[PENDING + j] = left if carries & (h[PENDING + j] != 0.0) else 0.0
-            trade(a, h, s, m, j, done)
+            trade(a, h, s, m, j, done, terms.proportional)
 
 
 @compiled_part

@@ -18,6 +18,7 @@ from foretrade.markets.exchange import (
     AT_MARK,
     AT_OPEN,
     AT_VOLUME,
+    AT_YEARS,
 )
 from foretrade.markets.trading import (
     DELISTED,
@@ -32,6 +33,7 @@ from foretrade.markets.trading import (
     OUT,
     VALUED,
     VOLUME,
+    YEARS,
 )
 
 INTEREST_NUMBER = RATES.index("interest_bps_per_year")  # earned: not scaled as costs are
@@ -39,12 +41,21 @@ INTEREST_NUMBER = RATES.index("interest_bps_per_year")  # earned: not scaled as 
 
 @compiled_part
 def lay_out(
-    a: Floats, clock: UInts, ms: Floats, lanes: Index, prices: Floats, rates: Floats, terms: Any
+    a: Floats,
+    clock: UInts,
+    s: Floats,
+    ms: Floats,
+    lanes: Index,
+    prices: Floats,
+    rates: Floats,
+    terms: Any,
 ) -> None:
     """Advance the clocks by a bar, and lay out its prices and costs."""
     one, last = np.uint64(1), np.uint64(prices.shape[0] - 1)
     for j in range(lanes):
         clock[ROW + j] = min(clock[ROW + j] + one, last)
+    for j in range(lanes):
+        s[YEARS + j] = prices[clock[ROW + j], np.uint64(0), AT_YEARS]
     for i in range(len(ms)):
         m = ms[i]
         for j in range(lanes):
@@ -53,21 +64,27 @@ def lay_out(
             m[FILL + j] = prices[row, i, AT_FILL]
             m[MARK + j] = prices[row, i, AT_MARK]
             m[OUT + j] = 0.0
-        if terms.has_exits | terms.inside_margin:
-            for j in range(lanes):
-                row = clock[ROW + j]
-                m[OPEN + j] = prices[row, i, AT_OPEN]
-                m[HIGH + j] = prices[row, i, AT_HIGH]
-                m[LOW + j] = prices[row, i, AT_LOW]
-        if np.isfinite(terms.max_participation):
-            for j in range(lanes):
-                volume = prices[clock[ROW + j], i, AT_VOLUME]
-                m[VOLUME + j] = volume
-                m[INVERSE_VOLUME + j] = 1.0 / volume if volume > 0.0 else NO_VOLUME
-        if terms.has_delistings:
-            for j in range(lanes):
-                m[DELISTED + j] = prices[clock[ROW + j], i, AT_DELISTING]
+        _lay_out_rest(clock, m, i, lanes, prices, terms)
         _lay_out_rates(a, clock, m, i, lanes, rates, terms.proportional)
+
+
+@inlined
+def _lay_out_rest(clock: UInts, m: Floats, i: Index, lanes: Index, prices: Floats, terms: Any) -> None:
+    """What only some rules read of a bar."""
+    if terms.has_exits | terms.inside_margin:
+        for j in range(lanes):
+            row = clock[ROW + j]
+            m[OPEN + j] = prices[row, i, AT_OPEN]
+            m[HIGH + j] = prices[row, i, AT_HIGH]
+            m[LOW + j] = prices[row, i, AT_LOW]
+    if np.isfinite(terms.max_participation):
+        for j in range(lanes):
+            volume = prices[clock[ROW + j], i, AT_VOLUME]
+            m[VOLUME + j] = volume
+            m[INVERSE_VOLUME + j] = 1.0 / volume if volume > 0.0 else NO_VOLUME
+    if terms.has_delistings:
+        for j in range(lanes):
+            m[DELISTED + j] = prices[clock[ROW + j], i, AT_DELISTING]
 
 
 @inlined

@@ -18,7 +18,7 @@ FLOWS = (
 WORK_FIELDS = (
     *FLOWS, "reward",
     "before", "base", "after", "limit", "band", "cost", "slope", "gross", "net", "frozen", "frozen_net",
-    "share", "seen_drawdown", "seen_cash",
+    "share", "years", "seen_drawdown", "seen_cash",
 )  # fmt: skip
 QUOTE_FIELDS = (
     "requested", "achieved", "reason", "target", "stop_loss", "take_profit",
@@ -32,7 +32,7 @@ QUOTE_FIELDS = (
 (
     FILL_EQUITY, PRICE_PNL, DIVIDEND, FEE, SPREAD, IMPACT, BORROW, FINANCING, INTEREST, TRADED, REWARD,
     BEFORE, BASE, AFTER, LIMIT, BAND, COST, SLOPE, GROSS, NET, FROZEN, FROZEN_NET,
-    SHARE, SEEN_DRAWDOWN, SEEN_CASH,
+    SHARE, YEARS, SEEN_DRAWDOWN, SEEN_CASH,
 ) = offsets(len(WORK_FIELDS))  # fmt: skip
 (
     REQUESTED, ACHIEVED, REASON, TARGET, STOP_LOSS, TAKE_PROFIT,
@@ -79,7 +79,9 @@ def revalue(s: Floats, h: Floats, m: Floats, j: Index, price: float) -> None:
 
 
 @inlined
-def trade(a: Floats, h: Floats, s: Floats, m: Floats, j: Index, order: float) -> None:
+def trade(
+    a: Floats, h: Floats, s: Floats, m: Floats, j: Index, order: float, proportional: bool
+) -> None:
     """Buy ``order`` units (sell, if negative) at the price at which the symbol is valued, and pay."""
     price, size, held = m[VALUED + j], abs(order), h[UNITS + j]
     notional = size * price
@@ -88,8 +90,10 @@ def trade(a: Floats, h: Floats, s: Floats, m: Floats, j: Index, order: float) ->
     fee = fee if fee > least else least
     spread = notional * m[HALF_SPREAD + j]
     participation = min(size * m[INVERSE_VOLUME + j], 1.0)
-    impact = notional * m[IMPACT_RATE + j] * math.sqrt(participation)
-    impact += 0.5 * m[QUADRATIC + j] * size * size
+    impact = 0.0
+    if not proportional:
+        impact = notional * m[IMPACT_RATE + j] * math.sqrt(participation)
+        impact += 0.5 * m[QUADRATIC + j] * size * size
     s[FEE + j] += fee
     s[SPREAD + j] += spread
     s[IMPACT + j] += impact
@@ -109,6 +113,6 @@ def close_out(a: Floats, h: Floats, s: Floats, m: Floats, j: Index, reason: floa
     """Sell what a lane holds of a symbol at the price at which it is valued, and drop its orders."""
     if h[UNITS + j] != 0.0:
         m[REASON + j] += reason
-        trade(a, h, s, m, j, -h[UNITS + j])
+        trade(a, h, s, m, j, -h[UNITS + j], False)
     h[PENDING + j] = 0.0
     m[OUT + j] = 1.0
