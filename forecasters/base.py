@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol, Self, runtime_checkable
+from typing import Any, Literal, Protocol, Self, TypeAlias, get_args, runtime_checkable
 
 import numpy as np
 from sklearn.base import BaseEstimator, clone, is_regressor
 
 from foretrade.markets.arrays import AnyArray, Floats
+
+Inputs: TypeAlias = Literal["features", "returns"]
+UpdateMode: TypeAlias = Literal["exact", "warm"]
 
 
 @dataclass(frozen=True)
@@ -18,9 +21,9 @@ class Forecast:
 
     Args:
         mean: Expected log return over the horizon, ``[n]``.
-        std: The model's own idea of its standard deviation, ``[n]``, or None. The walk-forward
-            reads ``mean`` alone and measures the spread of its errors itself.
-        quantiles: Level to values ``[n]``; may be empty; likewise.
+        std: The model's own idea of the return's standard deviation, ``[n]``, or None: then the
+            walk-forward measures the spread of its errors itself. Bounds are scaled by it.
+        quantiles: Level to values ``[n]``; may be empty. For the model's own use and for scores.
     """
 
     mean: Floats
@@ -34,6 +37,8 @@ class Forecaster(Protocol):
 
     ``X`` is ``[n, lookback_bars, features]``; its last step is the row of the decision. ``y`` is
     the forward log return, ``[n]``, in time order. A fit with the same seed gives the same bits.
+    What else a forecaster can do, it says by keeping one of the contracts below; with an attribute
+    ``inputs`` it chooses what it is shown, with ``lookback_bars`` how much of it.
     """
 
     def fit(self, X: Floats, y: Floats, sample_weight: Floats | None = None) -> Self: ...
@@ -49,14 +54,56 @@ class Forecaster(Protocol):
 class WarmStarted(Forecaster, Protocol):
     """A forecaster whose refit starts from the parameters of the fit before.
 
-    ``state`` and ``set_state`` carry those parameters between processes as plain arrays.
+    ``refit`` is given the whole training sample, as ``fit`` is. ``state`` and ``set_state`` carry the
+    parameters between processes as plain arrays.
     """
+
+    def refit(self, X: Floats, y: Floats) -> Self: ...
+
+    def state(self) -> dict[str, AnyArray]: ...
+
+    def set_state(self, state: Mapping[str, AnyArray], X: Floats) -> Self: ...
+
+
+@runtime_checkable
+class Updating(Forecaster, Protocol):
+    """A forecaster that learns from new rows alone, between refits.
+
+    ``update`` is given only rows whose label has matured since the last fit or update.
+    ``update_mode`` says what that amounts to: ``"exact"``, ``fit(a).update(b)`` is ``fit(a + b)``;
+    ``"warm"``, some steps of learning from where the parameters stand.
+    """
+
+    update_mode: UpdateMode
 
     def update(self, X: Floats, y: Floats) -> Self: ...
 
     def state(self) -> dict[str, AnyArray]: ...
 
     def set_state(self, state: Mapping[str, AnyArray], X: Floats) -> Self: ...
+
+
+@runtime_checkable
+class Observing(Forecaster, Protocol):
+    """A forecaster with a running state, such as moments of its inputs.
+
+    ``observe`` is given each window in time order, once, before its forecast is asked for. It changes
+    that state and no parameter.
+    """
+
+    def observe(self, X: Floats) -> Self: ...
+
+
+def inputs_of(model: Any) -> Inputs:
+    """What a forecaster is shown: ``"features"``, or ``"returns"`` if it has an attribute that says so.
+
+    Returns are the log returns of single bars, newest last, dividends and splits reinvested: windows
+    ``[n, lookback_bars, 1]`` in units of one.
+    """
+    inputs: Inputs = getattr(model, "inputs", "features")
+    if inputs not in get_args(Inputs):
+        raise ValueError(f"{type(model).__name__}.inputs = {inputs!r} must be 'features' or 'returns'")
+    return inputs
 
 
 class SklearnForecaster(BaseEstimator):

@@ -98,8 +98,8 @@ def check_goes_on_from_its_state(forecaster: Forecaster) -> None:
     assert isinstance(restored, WarmStarted)
     live.fit(X[:60], y[:60])
     restored.set_state(live.state(), X)
-    expected = live.update(X[:80], y[:80]).predict(X[80:]).mean
-    actual = restored.update(X[:80], y[:80]).predict(X[80:]).mean
+    expected = live.refit(X[:80], y[:80]).predict(X[80:]).mean
+    actual = restored.refit(X[:80], y[:80]).predict(X[80:]).mean
     assert np.array_equal(expected, actual), "an update from the written state forecasts differently"
 
 

@@ -26,7 +26,7 @@ class HybridForecaster(BaseEstimator):
         forests: Number of random forests.
         trees: Trees in each.
         min_samples_leaf: Training rows in a leaf at least.
-        epochs, update_epochs: Of the network, see :class:`LSTMForecaster`.
+        epochs, refit_epochs: Of the network, see :class:`LSTMForecaster`.
         seed: Of the network, the bootstrap samples and the forests.
     """
 
@@ -37,23 +37,23 @@ class HybridForecaster(BaseEstimator):
         trees: int = 20,
         min_samples_leaf: int = 20,
         epochs: int = 10,
-        update_epochs: int = 2,
+        refit_epochs: int = 2,
         seed: int = 0,
     ) -> None:
         self.forests = forests
         self.trees = trees
         self.min_samples_leaf = min_samples_leaf
         self.epochs = epochs
-        self.update_epochs = update_epochs
+        self.refit_epochs = refit_epochs
         self.seed = seed
 
     def fit(self, X: Floats, y: Floats, sample_weight: Floats | None = None) -> Self:
         self.encoder_ = self._encoder().fit(X, y, sample_weight)
         return self._grow(X, y)
 
-    def update(self, X: Floats, y: Floats) -> Self:
+    def refit(self, X: Floats, y: Floats) -> Self:
         """Train the network on, and grow new forests on what it now sees."""
-        self.encoder_.update(X, y)
+        self.encoder_.refit(X, y)
         return self._grow(X, y)
 
     def predict(self, X: Floats) -> Forecast:
@@ -69,7 +69,7 @@ class HybridForecaster(BaseEstimator):
         return self
 
     def _encoder(self) -> LSTMForecaster:
-        return LSTMForecaster(epochs=self.epochs, update_epochs=self.update_epochs, seed=self.seed)
+        return LSTMForecaster(epochs=self.epochs, refit_epochs=self.refit_epochs, seed=self.seed)
 
     def _grow(self, X: Floats, y: Floats) -> Self:
         seen = self.encoder_.features(X)

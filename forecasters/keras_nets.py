@@ -50,13 +50,13 @@ BLOCK_ROWS = 256  # the network always runs on this many rows: one trace, and th
 class LSTMForecaster(BaseEstimator):
     """Two stacked LSTM layers with dropout and a dense head (Fischer and Krauss 2018 is the kin).
 
-    ``fit`` starts from scratch; ``update`` goes on from the weights of the fit before with a fresh
+    ``fit`` starts from scratch; ``refit`` goes on from the weights of the fit before with a fresh
     optimiser, so that a refit is a pure function of those weights, the rows and the seed.
 
     Args:
         units: Width of each LSTM layer.
         dropout: Share of a layer's outputs dropped while training.
-        epochs, update_epochs: Passes over the training rows in ``fit`` and ``update``.
+        epochs, refit_epochs: Passes over the training rows in ``fit`` and ``refit``.
         batch_size, learning_rate: Of Adam.
         seed: Of the initial weights, the shuffling and the dropout.
     """
@@ -67,7 +67,7 @@ class LSTMForecaster(BaseEstimator):
         units: tuple[int, ...] = (64, 64),
         dropout: float = 0.2,
         epochs: int = 10,
-        update_epochs: int = 2,
+        refit_epochs: int = 2,
         batch_size: int = 256,
         learning_rate: float = 1e-3,
         seed: int = 0,
@@ -75,7 +75,7 @@ class LSTMForecaster(BaseEstimator):
         self.units = units
         self.dropout = dropout
         self.epochs = epochs
-        self.update_epochs = update_epochs
+        self.refit_epochs = refit_epochs
         self.batch_size = batch_size
         self.learning_rate = learning_rate
         self.seed = seed
@@ -85,10 +85,10 @@ class LSTMForecaster(BaseEstimator):
         self._standardise_labels(y)
         return self._train(X, y, self.epochs, self.seed, sample_weight)
 
-    def update(self, X: Floats, y: Floats) -> Self:
+    def refit(self, X: Floats, y: Floats) -> Self:
         """Train on from the present weights; labels are standardised anew on these rows."""
         self._standardise_labels(y)
-        return self._train(X, y, self.update_epochs, self.seed + len(X), None)
+        return self._train(X, y, self.refit_epochs, self.seed + len(X), None)
 
     def predict(self, X: Floats) -> Forecast:
         output = _in_blocks(self.net_, X)

@@ -200,10 +200,10 @@ def _refit(
 ) -> Forecaster:
     """Fit anew, or go on from the last fit: live if there is one, else from its written state."""
     if isinstance(last, WarmStarted):
-        return last.update(X, y)
+        return last.refit(X, y)
     member: Forecaster = clone(template)
     if isinstance(member, WarmStarted) and state:
-        return member.set_state(state, X).update(X, y)
+        return member.set_state(state, X).refit(X, y)
     return member.fit(X, y)
 
 

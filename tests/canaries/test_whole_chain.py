@@ -41,7 +41,7 @@ def members(nets: bool) -> dict[str, object]:
         "zero": ZeroForecaster(),
         "mean": HistoricalMeanForecaster(),
     }
-    small = {"epochs": 1, "update_epochs": 1}
+    small = {"epochs": 1, "refit_epochs": 1}
     slow = {
         "lstm": LSTMForecaster(units=(4, 4), **small),
         "hybrid": HybridForecaster(forests=2, trees=3, **small),

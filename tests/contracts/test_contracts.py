@@ -21,8 +21,8 @@ from foretrade.testing import parametrize_with_checks
 SLOW = ("hybrid", "lstm")  # tried at a small size
 FORECASTERS = [
     *(build_member(name, {}, seed=0) for name in MEMBERS if name not in SLOW),
-    LSTMForecaster(units=(4, 4), epochs=1, update_epochs=1),
-    HybridForecaster(forests=2, trees=3, epochs=1, update_epochs=1),
+    LSTMForecaster(units=(4, 4), epochs=1, refit_epochs=1),
+    HybridForecaster(forests=2, trees=3, epochs=1, refit_epochs=1),
     EnsembleForecaster({"ols": LinearRegression(), "ridge": build_member("ridge", {}, seed=0)}),
     LinearRegression(),
 ]

@@ -118,7 +118,7 @@ def test_finished_folds_are_not_computed_again(walk, tmp_path):
 
 def test_an_interrupted_warm_started_walk_goes_on_to_the_same_bits(walk, tmp_path):
     def lstm():
-        return build_member("lstm", {"units": (4, 4), "epochs": 1, "update_epochs": 1}, seed=3)
+        return build_member("lstm", {"units": (4, 4), "epochs": 1, "refit_epochs": 1}, seed=3)
 
     bars = walk.rows(0, 520)
     whole = forecast(bars, {"lstm": lstm()})
