@@ -3,7 +3,8 @@ PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/installed
 
-.PHONY: install demo test lint types layers unit check-learning check-engines bench bench-peers format lock clean
+.PHONY: install demo test lint types layers unit check-learning check-engines leaks bench bench-forecasts bench-peers \
+        format lock clean
 
 install: $(INSTALLED)
 
@@ -36,6 +37,12 @@ check-learning: install  ## trains to convergence; minutes, not seconds
 
 bench: install  ## speed, after a check of equal results; read the ratios (ARGS=--write puts them into docs/speed.md)
 	$(BIN)/python tests/benchmarks/environments.py $(ARGS)
+
+bench-forecasts: install  ## the same of the forecasters (ARGS=--write: docs/speed_forecasts.md)
+	$(BIN)/python tests/benchmarks/forecasts.py $(ARGS)
+
+leaks: install  ## what the no-peek check catches (ARGS=--write: docs/no_peeking.md)
+	cd tests && ../$(BIN)/python -m canaries.detection $(ARGS)
 
 bench-peers: .venv-peers/installed bench  ## the same beside rival environments
 

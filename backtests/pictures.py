@@ -2,24 +2,19 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Mapping, Sequence
 
-import matplotlib
 import numpy as np
 import pandas as pd
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from foretrade.backtests.engine import Run
-
-COLOURS = ("#1f77b4", "#d62728", "#2ca02c", "#9467bd", "#ff7f0e", "#8c564b", "#17becf", "#7f7f7f")
-WIDTH_INCHES = 13.0
+from foretrade.pages import COLOURS, WIDTH_INCHES, axes_of, svg
 
 
 def equity_curves(lines: Mapping[str, Run], bands: Mapping[str, Sequence[Run]]) -> str:
     """Equity relative to the start, ``bands`` shades the range over an agent's seeds."""
-    figure, axes = _axes(5.0)
+    figure, axes = axes_of(5.0)
     for (label, run), colour in zip(lines.items(), _colours(), strict=False):
         relative = _relative(run)
         axes.plot(relative.index, relative, label=label, color=colour, linewidth=1.3)
@@ -31,12 +26,12 @@ def equity_curves(lines: Mapping[str, Run], bands: Mapping[str, Sequence[Run]]) 
     axes.axhline(1.0, color="black", linewidth=0.6)
     axes.set_ylabel("equity / initial equity")
     axes.legend(loc="upper left", frameon=False, ncols=2)
-    return _svg(figure)
+    return svg(figure)
 
 
 def drawdowns(lines: Mapping[str, Run]) -> str:
     """Loss from the highest equity so far."""
-    figure, axes = _axes(3.4)
+    figure, axes = axes_of(3.4)
     for (label, run), colour in zip(lines.items(), _colours(), strict=False):
         relative = _relative(run)
         loss = relative / relative.cummax().clip(lower=1.0) - 1
@@ -44,7 +39,7 @@ def drawdowns(lines: Mapping[str, Run]) -> str:
     axes.yaxis.set_major_formatter(lambda value, _: f"{value:.0%}")
     axes.set_ylabel("drawdown")
     axes.legend(loc="lower left", frameon=False, ncols=2)
-    return _svg(figure)
+    return svg(figure)
 
 
 def positions(lines: Mapping[str, Run]) -> str:
@@ -58,7 +53,7 @@ def positions(lines: Mapping[str, Run]) -> str:
         axes.set_title(label, fontsize=9, loc="left")
         axes.grid(alpha=0.25)
     panels[len(lines) // 2].set_ylabel("weight")
-    return _svg(figure)
+    return svg(figure)
 
 
 def forecast_quality(scores: Mapping[str, Mapping[str, float | None]]) -> str:
@@ -81,7 +76,7 @@ def forecast_quality(scores: Mapping[str, Mapping[str, float | None]]) -> str:
         axes.set_title(title, fontsize=9)
         axes.grid(axis="x", alpha=0.25)
     right.xaxis.set_major_formatter(lambda value, _: f"{value:.1%}")
-    return _svg(figure)
+    return svg(figure)
 
 
 def _relative(run: Run) -> pd.Series:
@@ -89,20 +84,5 @@ def _relative(run: Run) -> pd.Series:
     return run.equity.groupby(level=0).last() / run.initial_equity
 
 
-def _axes(height: float) -> tuple[Figure, Axes]:
-    figure = Figure(figsize=(WIDTH_INCHES, height), layout="constrained")
-    axes = figure.subplots()
-    axes.grid(alpha=0.25)
-    return figure, axes
-
-
 def _colours() -> list[str]:
     return list(COLOURS) * 4
-
-
-def _svg(figure: Figure) -> str:
-    """SVG text, the same for the same data."""
-    buffer = io.StringIO()
-    with matplotlib.rc_context({"svg.hashsalt": "foretrade", "svg.fonttype": "none"}):
-        figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
-    return buffer.getvalue()

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import base64
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
 from foretrade.backtests import pictures
 from foretrade.backtests.engine import Run
 from foretrade.backtests.league import Row, markdown_table, number, table_cells
 from foretrade.backtests.metrics import Scores
 from foretrade.backtests.significance import deflated_sharpe, sharpe_difference_interval
+from foretrade.pages import data_uri, render
 from foretrade.storage import write_text
 
 CONFIDENCE = 0.95
@@ -93,16 +91,10 @@ class Report:
 
     def html(self) -> str:
         """The whole page; every text is escaped."""
-        environment = Environment(
-            loader=FileSystemLoader(Path(__file__).parent),
-            autoescape=True,
-            undefined=StrictUndefined,
-            trim_blocks=True,
-            lstrip_blocks=True,
-        )
         header, cells = table_cells(self.rows)
         links = [self.tearsheets.get(row.median_run, "") for row in self.rows]
-        return environment.get_template("report.html.jinja").render(
+        return render(
+            Path(__file__).parent / "report.html.jinja",
             report=self,
             verdict=self.verdict(),
             header=header,
@@ -127,7 +119,7 @@ class Report:
             ("Positions over time", pictures.positions(shown)),
             ("Forecast quality on the test block", pictures.forecast_quality(self.forecasts)),
         )
-        return [{"title": title, "data": _data_uri(svg)} for title, svg in drawn]
+        return [{"title": title, "data": data_uri(svg)} for title, svg in drawn]
 
 
 def _finding(agent: Scores, deflated: float, difference_low: float) -> str:
@@ -136,7 +128,3 @@ def _finding(agent: Scores, deflated: float, difference_low: float) -> str:
     if not difference_low > 0:
         return "A gain after costs that luck does not explain, but no proven edge over the benchmark"
     return "An edge over the benchmark, after costs, that luck does not explain"
-
-
-def _data_uri(svg: str) -> str:
-    return "data:image/svg+xml;base64," + base64.b64encode(svg.encode()).decode()

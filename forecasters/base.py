@@ -122,13 +122,14 @@ class SklearnForecaster(BaseEstimator):
         if self.window not in ("last", "flat"):
             raise ValueError(f"window must be 'last' or 'flat', got {self.window!r}")
         weights = {} if sample_weight is None else {"sample_weight": sample_weight}
-        self.estimator_ = clone(self.estimator).fit(self._rows(X), y, **weights)
+        self.estimator_ = clone(self.estimator).fit(self.rows(X), y, **weights)
         return self
 
     def predict(self, X: Floats) -> Forecast:
-        return Forecast(np.asarray(self.estimator_.predict(self._rows(X)), dtype=np.float64))
+        return Forecast(np.asarray(self.estimator_.predict(self.rows(X)), dtype=np.float64))
 
-    def _rows(self, X: Floats) -> Floats:
+    def rows(self, X: Floats) -> Floats:
+        """Windows as the regressor is shown them, ``[n, columns]``."""
         return X[:, -1] if self.window == "last" else X.reshape(len(X), -1)
 
 

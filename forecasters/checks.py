@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from sklearn.base import clone
 
-from foretrade.forecasters.base import Forecast, Forecaster, WarmStarted
-from foretrade.forecasters.rolling import rolling_forecasts
+from foretrade.forecasters.base import Forecast, Forecaster, Observing, Updating, WarmStarted, inputs_of
+from foretrade.forecasters.rolling import rolling_forecasts, walk_folds
 from foretrade.markets.arrays import Floats
 from foretrade.markets.bars import Bars
 from foretrade.markets.features import FeatureConfig, compute_features
@@ -41,12 +41,18 @@ def yield_checks(forecaster: Forecaster) -> Iterator[Callable[[Forecaster], None
     yield check_clone_forecasts_the_same
     yield check_future_is_invisible
     if isinstance(forecaster, WarmStarted):
-        yield check_goes_on_from_its_state
+        yield check_refits_from_its_state
+    if isinstance(forecaster, Updating):
+        yield check_updates_from_its_state
+        if forecaster.update_mode == "exact":
+            yield check_an_update_is_a_fit_on_everything
+    if isinstance(forecaster, Observing):
+        yield check_observing_leaves_parameters_alone
 
 
 def check_gives_one_finite_mean_a_row(forecaster: Forecaster) -> None:
     """``predict`` returns a Forecast whose parts are finite and ``[n]``."""
-    X, y = _data()
+    X, y = _data(forecaster)
     forecast = clone(forecaster).fit(X[:80], y[:80]).predict(X[80:])
     assert isinstance(forecast, Forecast), f"predict returned {type(forecast).__name__}, not Forecast"
     parts: dict[Any, Floats | None] = {"mean": forecast.mean, "std": forecast.std}
@@ -59,14 +65,14 @@ def check_gives_one_finite_mean_a_row(forecaster: Forecaster) -> None:
 
 def check_fits_the_same_bits_twice(forecaster: Forecaster) -> None:
     """The same rows and seed give the same forecasts, to the bit."""
-    X, y = _data()
+    X, y = _data(forecaster)
     first, second = (clone(forecaster).fit(X[:80], y[:80]).predict(X[80:]).mean for _ in range(2))
     assert np.array_equal(first, second), "two fits on the same rows forecast differently"
 
 
 def check_leaves_its_input_alone(forecaster: Forecaster) -> None:
     """Neither ``fit`` nor ``predict`` writes to its arguments."""
-    X, y = _data()
+    X, y = _data(forecaster)
     before = X.copy(), y.copy()
     clone(forecaster).fit(X, y).predict(X)
     assert np.array_equal(X, before[0]), "X was changed"
@@ -75,7 +81,7 @@ def check_leaves_its_input_alone(forecaster: Forecaster) -> None:
 
 def check_clone_forecasts_the_same(forecaster: Forecaster) -> None:
     """``get_params`` carries everything that matters."""
-    X, y = _data()
+    X, y = _data(forecaster)
     expected = copy.deepcopy(forecaster).fit(X[:80], y[:80]).predict(X[80:]).mean
     actual = clone(forecaster).fit(X[:80], y[:80]).predict(X[80:]).mean
     assert np.array_equal(expected, actual), "a clone with the same parameters forecasts differently"
@@ -83,24 +89,77 @@ def check_clone_forecasts_the_same(forecaster: Forecaster) -> None:
 
 def check_future_is_invisible(forecaster: Forecaster) -> None:
     """Refitted on a changed future, every forecast up to the change keeps its bits."""
+    lookback_bars = _lookback_bars(forecaster)
+    bars = random_walk(195 + lookback_bars, seed=1)
+    features = compute_features(bars, FEATURES).values[:, 0]
+    folds = walk_folds(bars, features, LabelConfig(), SCHEDULE, lookback_bars)
 
     def forecasts(bars: Bars) -> Floats:
         return _walk(forecaster, bars)
 
-    assert_future_invisible(forecasts, random_walk(200, seed=1), cuts=(112, 131, 160))
+    cuts = (folds[0].start, folds[1].start + 7, folds[3].start)  # a refit that peeks shows at its row
+    assert_future_invisible(forecasts, bars, cuts=cuts)
 
 
-def check_goes_on_from_its_state(forecaster: Forecaster) -> None:
-    """A refit from the written state gives the same bits as one from the live object."""
-    X, y = _data()
+def check_refits_from_its_state(forecaster: Forecaster) -> None:
+    """From the written state it forecasts as the live object does, and so does a refit."""
+    X, y = _data(forecaster)
     live, restored = clone(forecaster), clone(forecaster)
     assert isinstance(live, WarmStarted)
     assert isinstance(restored, WarmStarted)
     live.fit(X[:60], y[:60])
-    restored.set_state(live.state(), X)
-    expected = live.refit(X[:80], y[:80]).predict(X[80:]).mean
-    actual = restored.refit(X[:80], y[:80]).predict(X[80:]).mean
-    assert np.array_equal(expected, actual), "an update from the written state forecasts differently"
+    restored.set_state(live.state(), X[:60])
+    _assert_same(live, restored, X[80:], "the written state forecasts differently")
+    live.refit(X[:80], y[:80])
+    restored.refit(X[:80], y[:80])
+    _assert_same(live, restored, X[80:], "a refit from the written state forecasts differently")
+
+
+def check_updates_from_its_state(forecaster: Forecaster) -> None:
+    """From the written state it forecasts as the live object does, and so does an update."""
+    X, y = _data(forecaster)
+    live, restored = clone(forecaster), clone(forecaster)
+    assert isinstance(live, Updating)
+    assert isinstance(restored, Updating)
+    live.fit(X[:60], y[:60])
+    live.update(X[60:70], y[60:70])
+    restored.set_state(live.state(), X[:60])
+    _assert_same(live, restored, X[80:], "the written state forecasts differently")
+    live.update(X[70:80], y[70:80])
+    restored.update(X[70:80], y[70:80])
+    _assert_same(live, restored, X[80:], "an update from the written state forecasts differently")
+
+
+def check_an_update_is_a_fit_on_everything(forecaster: Forecaster) -> None:
+    """``fit(a).update(b)`` forecasts as ``fit(a + b)``, but for rounding."""
+    X, y = _data(forecaster)
+    updated, fitted = clone(forecaster).fit(X[:60], y[:60]), clone(forecaster).fit(X[:80], y[:80])
+    assert isinstance(updated, Updating)
+    actual, expected = (
+        updated.update(X[60:80], y[60:80]).predict(X[80:]).mean,
+        fitted.predict(X[80:]).mean,
+    )
+    gap = np.abs(actual - expected).max() / np.abs(expected).max()
+    assert gap < 1e-8, f"claims exactness, but an update differs from a fit by {gap:.1e} of the forecast"
+
+
+def check_observing_leaves_parameters_alone(forecaster: Forecaster) -> None:
+    """Once the same windows are observed, it forecasts the same, however they came."""
+    X, y = _data(forecaster)
+    at_once, by_row = clone(forecaster).fit(X[:60], y[:60]), clone(forecaster).fit(X[:60], y[:60])
+    assert isinstance(at_once, Observing)
+    assert isinstance(by_row, Observing)
+    at_once.observe(X[60:80])
+    for row in range(60, 80):
+        by_row.observe(X[row : row + 1])
+        by_row.predict(X[row : row + 1])
+    _assert_same(
+        at_once, by_row, X[79:80], "observing and forecasting row by row changed more than state"
+    )
+
+
+def _assert_same(one: Forecaster, other: Forecaster, X: Floats, message: str) -> None:
+    assert np.array_equal(one.predict(X).mean, other.predict(X).mean), message
 
 
 def _walk(forecaster: Forecaster, bars: Bars) -> Floats:
@@ -111,12 +170,19 @@ def _walk(forecaster: Forecaster, bars: Bars) -> Floats:
         symbol=bars.symbols[0],
         label=LabelConfig(),
         schedule=SCHEDULE,
-        lookback_bars=LOOKBACK_BARS,
+        lookback_bars=_lookback_bars(forecaster),
     )
     return table.values[:, 0]
 
 
-def _data() -> tuple[Floats, Floats]:
+def _lookback_bars(forecaster: Forecaster) -> int:
+    return getattr(forecaster, "lookback_bars", None) or LOOKBACK_BARS
+
+
+def _data(forecaster: Forecaster) -> tuple[Floats, Floats]:
+    """A hundred windows and labels, of the kind that the forecaster is shown."""
     rng = np.random.default_rng(0)
-    X = rng.normal(size=(100, LOOKBACK_BARS, 4))
-    return X, 0.01 * (0.1 * X[:, -1, 0] + rng.normal(size=100))
+    columns = 4 if inputs_of(forecaster) == "features" else 1
+    rows = rng.normal(size=(100 + _lookback_bars(forecaster) - 1, columns))
+    X = np.lib.stride_tricks.sliding_window_view(rows, _lookback_bars(forecaster), axis=0).swapaxes(1, 2)
+    return X.copy(), 0.01 * (0.1 * X[:, -1, 0] + rng.normal(size=100))

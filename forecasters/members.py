@@ -5,20 +5,41 @@ from __future__ import annotations
 import difflib
 import importlib
 import inspect
+import re
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 from foretrade.errors import ForetradeError
 from foretrade.forecasters.base import Forecaster, as_forecaster
 
 MEMBERS: Mapping[str, str] = {
+    "ar1": "foretrade.forecasters.naive:ARForecaster",
+    "drift": "foretrade.forecasters.naive:DriftForecaster",
+    "elastic_net": "foretrade.forecasters.linear:elastic_net",
+    "ewma": "foretrade.forecasters.naive:EWMAForecaster",
+    "ewma_volatility": "foretrade.forecasters.volatility:EWMAVolatilityForecaster",
+    "extra_trees": "foretrade.forecasters.trees:extra_trees",
+    "garch": "foretrade.forecasters.volatility:GARCHForecaster",
+    "gru": "foretrade.forecasters.keras_nets:GRUForecaster",
     "historical_mean": "foretrade.forecasters.naive:HistoricalMeanForecaster",
+    "huber": "foretrade.forecasters.linear:huber",
     "hybrid": "foretrade.forecasters.hybrid:HybridForecaster",
     "lightgbm": "foretrade.forecasters.trees:lightgbm",
+    "lightgbm_quantile": "foretrade.forecasters.trees:LightGBMQuantileForecaster",
     "lstm": "foretrade.forecasters.keras_nets:LSTMForecaster",
+    "online_ridge": "foretrade.forecasters.linear:OnlineRidgeForecaster",
     "random_forest": "foretrade.forecasters.trees:random_forest",
     "ridge": "foretrade.forecasters.linear:ridge",
+    "tcn": "foretrade.forecasters.keras_nets:TCNForecaster",
+    "transformer": "foretrade.forecasters.keras_nets:TransformerForecaster",
     "zero": "foretrade.forecasters.naive:ZeroForecaster",
+}
+WRAPPERS: Mapping[str, str] = {
+    "augmented": "foretrade.forecasters.augmentation:augmented",
+    "bagged": "foretrade.forecasters.bagging:BaggedForecaster",
+    "boosted": "foretrade.forecasters.boosting:StagewiseForecaster",
+    "scaled": "foretrade.forecasters.scaling:ScaledForecaster",
 }
 
 
@@ -26,12 +47,22 @@ class MemberError(ForetradeError, ValueError):
     """A forecaster that was asked for by a wrong name or setting."""
 
 
-def build_member(name: str, settings: Mapping[str, Any], *, seed: int) -> Forecaster:
+def build_member(
+    name: str,
+    settings: Mapping[str, Any],
+    *,
+    seed: int,
+    horizon_bars: int = 1,
+    inner: Mapping[str, Mapping[str, Any]] = MappingProxyType({}),
+) -> Forecaster:
     """A forecaster by its shipped name, or a user's own as ``"package.module:Factory"``.
 
+    ``"bagged(ridge)"`` puts a wrapper around a member, ``"bagged(augmented(lstm))"`` two.
+
     Args:
-        settings: Keyword arguments of its factory.
-        seed: Given to factories that take one, unless the settings do.
+        settings: Keyword arguments of its factory (of a wrapper, not of what it wraps).
+        seed, horizon_bars: Given to factories that take them, unless the settings do.
+        inner: Settings of what is wrapped, by its name.
 
     Raises:
         MemberError: The name or a setting is unknown, or the module cannot be imported.
@@ -43,8 +74,19 @@ def build_member(name: str, settings: Mapping[str, Any], *, seed: int) -> Foreca
         hint = difflib.get_close_matches(unknown[0], known, n=1)
         meant = f"; did you mean {hint[0]!r}?" if hint else f"; it takes {', '.join(known) or 'none'}"
         raise MemberError(f"forecaster {name!r} has no setting {unknown[0]!r}{meant}")
-    seeded = {"seed": seed} if "seed" in known else {}
-    return as_forecaster(factory(**(seeded | dict(settings))))
+    given: dict[str, Any] = {"seed": seed, "horizon_bars": horizon_bars}
+    told = {key: value for key, value in given.items() if key in known}
+    if wrapped := _wrapped(name):
+        told["member"] = build_member(
+            wrapped[1], inner.get(wrapped[1], {}), seed=seed, horizon_bars=horizon_bars, inner=inner
+        )
+    return as_forecaster(factory(**(told | dict(settings))))
+
+
+def _wrapped(name: str) -> tuple[str, str] | None:
+    """``wrapper(member)`` taken apart."""
+    match = re.fullmatch(r"(\w+)\((.+)\)", name)
+    return (match[1], match[2]) if match else None
 
 
 def member_factory(name: str) -> Any:
@@ -53,7 +95,13 @@ def member_factory(name: str) -> Any:
     Raises:
         MemberError: The name is unknown, or the module cannot be imported.
     """
-    path = MEMBERS.get(name, name)
+    if wrapped := _wrapped(name):
+        if wrapped[0] not in WRAPPERS:
+            known = ", ".join(WRAPPERS)
+            raise MemberError(f"unknown wrapper {wrapped[0]!r} in {name!r}; there are {known}")
+        path = WRAPPERS[wrapped[0]]
+    else:
+        path = MEMBERS.get(name, name)
     module, _, attribute = path.partition(":")
     if not attribute:
         hint = difflib.get_close_matches(name, MEMBERS, n=1)

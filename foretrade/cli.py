@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -75,7 +76,57 @@ def _single_step(step: str, text: str) -> None:
         _do((step,), target, out, seed, set_, workers)
 
 
-_single_step("forecast", "Walk-forward forecasts of every member and of the ensemble.")
+@app.command(epilog="Example: foretrade forecast runs/first --report")
+def forecast(
+    target: Target = None,
+    out: Out = None,
+    seed: Seed = None,
+    set_: Set = None,
+    workers: Workers = 0,
+    page: Annotated[
+        bool, typer.Option("--report", help="Write a page of scores, weights, calibration, importance.")
+    ] = False,
+) -> None:
+    """Walk-forward forecasts of every member and of the ensemble."""
+    job = _do(("forecast",), target, out, seed, set_, workers)
+    if page:
+        from foretrade.forecast_page import write_forecast_page
+
+        for path in write_forecast_page(job):
+            output.print(f"{path.name}: {path}", markup=False, highlight=False, soft_wrap=True)
+
+
+@app.command(epilog="Example: foretrade ablate ridge --methods jitter,bootstrap")
+def ablate(
+    member: Annotated[str, typer.Argument(help="A member of the experiment.")],
+    target: Target = None,
+    out: Out = None,
+    seed: Seed = None,
+    set_: Set = None,
+    workers: Workers = 0,
+    methods: Annotated[
+        str, typer.Option(help="Comma-separated: bootstrap, jitter, magnitude_warp, window_slice.")
+    ] = "bootstrap,jitter,magnitude_warp,window_slice",
+) -> None:
+    """One member with and without data augmentation, out of sample, on the validation block."""
+    from rich import box
+    from rich.table import Table as RichTable
+
+    from foretrade.ablation import ablate as run_ablation
+    from foretrade.job import Job
+
+    job = Job(_run_directory(target, out, seed, set_ or []), output, workers)
+    job.check()
+    table = RichTable(title=f"{member}, validation block", box=box.SIMPLE_HEAD, title_justify="left")
+    for name in ("training rows", "IC", "t", "R²_OS", "RMSE, bp", "Diebold-Mariano p"):
+        table.add_column(name, justify="left" if name == "training rows" else "right")
+    for row in run_ablation(job, member, methods.split(",")):
+        p = "–" if math.isnan(row.diebold_mariano_p) else f"{row.diebold_mariano_p:.2f}"
+        cells = (f"{row.ic:.3f}", f"{row.ic_t:.1f}", f"{row.r2_os:.2%}", f"{1e4 * row.rmse:.2f}", p)
+        table.add_row(row.variant, *cells)
+    output.print(table)
+
+
 _single_step("train", "PPO with and without forecasts, on the forecasts of a run.")
 _single_step("backtest", "Every strategy of a run, once, through its test block.")
 
@@ -133,7 +184,10 @@ def data(
 @app.command(epilog="Example: foretrade check my_package.models:MyForecaster")
 def check(
     part: Annotated[
-        str, typer.Argument(metavar="MODULE:OBJECT", help="Forecaster, agent or environment.")
+        str,
+        typer.Argument(
+            metavar="MODULE:OBJECT", help="Forecaster, feature function, agent or environment."
+        ),
     ],
 ) -> None:
     """Try a part of your own against the contracts: no peeking, same bits, right shapes."""

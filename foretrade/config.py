@@ -5,12 +5,13 @@ from __future__ import annotations
 import dataclasses
 import datetime
 import difflib
+import re
 import tomllib
 import typing
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -18,6 +19,7 @@ from foretrade.agents.ppo_config import PPOConfig
 from foretrade.envs.actions import PositionActions, WeightActions
 from foretrade.envs.rewards import RewardName
 from foretrade.errors import ForetradeError
+from foretrade.forecasters.updates import Updates
 from foretrade.markets.costs import Costs
 from foretrade.markets.features import FeatureConfig
 from foretrade.markets.fills import Fill
@@ -26,6 +28,10 @@ from foretrade.markets.sources import DataConfig
 from foretrade.markets.splits import Blocks, WalkForward
 from foretrade.storage import content_hash
 
+FusionName: TypeAlias = Literal[
+    "mean", "median", "trimmed_mean", "inverse_mse", "stacking", "greedy", "ewa", "boa"
+]
+
 
 class ConfigError(ForetradeError, ValueError):
     """A configuration that cannot be used; the message names the key and the remedy."""
@@ -33,7 +39,7 @@ class ConfigError(ForetradeError, ValueError):
 
 def member_name(path: str) -> str:
     """What a member is called in tables: its shipped name, or what follows the colon."""
-    return path.rpartition(":")[2]
+    return re.sub(r"[\w.]+:", "", path)
 
 
 @dataclass(frozen=True)
@@ -46,8 +52,12 @@ class ForecastConfig:
         baselines: Forecasters that are only scored and traded beside them.
         settings: Member name to its keyword arguments.
         horizon_bars: Bars over which the forecast return runs, from the fill of the decision.
-        lookback_bars: Bars that a member sees.
+        lookback_bars: Bars that a member sees, unless it says so itself.
         schedule: Refits.
+        updates: What happens between them.
+        fusion: How the ensemble weighs its members: mean, median, trimmed_mean, inverse_mse, stacking,
+            greedy, ewa or boa.
+        also_fused_by: Further fusions, scored and traded beside it as ``ensemble_<fusion>``.
     """
 
     members: tuple[str, ...] = ("ridge", "random_forest", "lightgbm", "lstm", "hybrid")
@@ -56,12 +66,18 @@ class ForecastConfig:
     horizon_bars: int = 1
     lookback_bars: int = 21
     schedule: WalkForward = WalkForward()
+    updates: Updates = Updates()
+    fusion: FusionName = "mean"
+    also_fused_by: tuple[FusionName, ...] = ()
 
     def __post_init__(self) -> None:
         names = (*map(member_name, self.members), *map(member_name, self.baselines))
         if not self.members or len(set(names)) != len(names):
             raise ValueError("members and baselines must name at least one member, each name once")
-        strays = [name for name in self.settings if name not in names]
+        if len({self.fusion, *self.also_fused_by}) != 1 + len(self.also_fused_by):
+            raise ValueError("fusion and also_fused_by must name each fusion once")
+        wrapped = {part for name in names for part in re.split(r"[()]", name)}
+        strays = [name for name in self.settings if name not in names and name not in wrapped]
         if strays:
             raise ValueError(f"settings for {strays[0]!r}, which is no member of this experiment")
         if self.lookback_bars < 1:

@@ -5,19 +5,16 @@ from __future__ import annotations
 import operator
 import shutil
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from typing import TYPE_CHECKING
 
 from foretrade.agents.ppo_config import PPOConfig
-from foretrade.config import member_name
 from foretrade.envs.episodes import Episodes
 from foretrade.envs.market import MarketEnv
+from foretrade.forecasting import forecast
 from foretrade.job import Job
 from foretrade.lineup import (
     BENCHMARK_RUN,
@@ -27,7 +24,7 @@ from foretrade.lineup import (
     policy_names,
     rules,
 )
-from foretrade.markets.arrays import Floats
+from foretrade.progress import progress
 from foretrade.results import build_report, count_trials, forecast_scores
 from foretrade.rundir import LIBRARIES
 from foretrade.storage import (
@@ -43,7 +40,6 @@ from foretrade.workers import run_parallel
 
 if TYPE_CHECKING:
     from foretrade.backtests.report import Report
-    from foretrade.forecasters.rolling import Walk
 
 STEPS = ("forecast", "train", "backtest", "report")
 
@@ -63,52 +59,6 @@ def run_steps(job: Job, steps: tuple[str, ...] = STEPS) -> None:
         done = job.run.step(step, before.get(step), inputs, partial(work[step], job))
         if not done:
             job.console.print(f"[dim]{step}: already done[/dim]")
-
-
-def forecast(job: Job) -> list[Path]:
-    """Walk every forecaster through all of history: ``forecasts.parquet``."""
-    from foretrade.forecasters.members import build_member
-    from foretrade.forecasters.rolling import cache_folder, rolling_forecasts, run_walk
-
-    config = job.config.forecast
-    members = {
-        member_name(path): build_member(
-            path, config.settings.get(member_name(path), {}), seed=job.config.seed + number
-        )
-        for number, path in enumerate((*config.members, *config.baselines))
-    }
-    job.record_data()
-    walks: list[Walk] = []
-
-    def parallel(_: object, items: Any) -> list[Floats]:
-        slowest_first = sorted(items, key=lambda walk: walk.name not in ("hybrid", "lstm"))
-        with _progress(job, "forecast", {w.name: len(w.folds) for w in slowest_first}) as show:
-            forecasts = run_parallel(
-                run_walk,
-                slowest_first,
-                workers=job.workers,
-                log=job.run.path / "logs" / "forecast.log",
-                tick=lambda: show({walk.name: walk.finished() for walk in walks}),
-            )
-        by_name = {walk.name: mean for walk, mean in zip(slowest_first, forecasts, strict=True)}
-        return [by_name[walk.name] for walk in walks]
-
-    table = rolling_forecasts(
-        job.bars,
-        job.features,
-        members,
-        symbol=job.symbol,
-        label=job.label,
-        schedule=config.schedule,
-        lookback_bars=config.lookback_bars,
-        in_ensemble=tuple(map(member_name, config.members)),
-        cache=cache_folder(),
-        mapper=parallel,
-        watch=walks.extend,
-    )
-    path = job.run.path / "forecasts.parquet"
-    table.write_parquet(path)
-    return [path]
 
 
 @dataclass(frozen=True)
@@ -159,7 +109,9 @@ def train(job: Job) -> list[Path]:
     todo = [task for task in tasks if not task.is_done()]
     for task in todo:  # what an interrupted training left is of no use
         shutil.rmtree(task.folder, ignore_errors=True)
-    with _progress(job, "train", {task.folder.name: task.config.updates for task in todo}) as show:
+    with progress(
+        job.console, "train", {task.folder.name: task.config.updates for task in todo}
+    ) as show:
         run_parallel(
             run_policy_task,
             todo,
@@ -250,7 +202,7 @@ def _tearsheets(job: Job, page: Report) -> list[str]:
         )
         for row, path in zip(page.rows, paths, strict=True)
     ]
-    with _progress(job, "report", {"tear sheets": len(drawings)}) as show:
+    with progress(job.console, "report", {"tear sheets": len(drawings)}) as show:
         drawn = run_parallel(
             operator.call,
             drawings,
@@ -259,23 +211,3 @@ def _tearsheets(job: Job, page: Report) -> list[str]:
             tick=lambda: show({"tear sheets": sum(path.exists() for path in paths)}),
         )
     return [name for name, made in zip(names, drawn, strict=True) if made]
-
-
-@contextmanager
-def _progress(
-    job: Job, title: str, totals: Mapping[str, int]
-) -> Iterator[Callable[[Mapping[str, int]], None]]:
-    """A progress bar a part; yields the function that moves them."""
-    columns = (
-        TextColumn("{task.description:<32}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(),
-    )  # fmt: skip
-    with Progress(*columns, console=job.console) as progress:
-        bars = {name: progress.add_task(f"{title}: {name}", total=n) for name, n in totals.items()}
-
-        def show(completed: Mapping[str, int]) -> None:
-            for name, done in completed.items():
-                if name in bars:
-                    progress.update(bars[name], completed=done)
-
-        yield show
-        show(totals)

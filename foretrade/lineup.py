@@ -22,9 +22,10 @@ def policy_names(job: Job, agent: str) -> tuple[str, ...]:
 
 
 def forecasters(job: Job) -> tuple[str, ...]:
-    """The ensemble, its members and the naive ones beside them."""
+    """The ensemble, further fusions, its members and the naive ones beside them."""
     config = job.config.forecast
-    return ("ensemble", *map(member_name, (*config.members, *config.baselines)))
+    fused = (f"ensemble_{fusion}" for fusion in config.also_fused_by)
+    return ("ensemble", *fused, *map(member_name, (*config.members, *config.baselines)))
 
 
 def means(job: Job) -> list[str]:

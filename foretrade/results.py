@@ -66,12 +66,13 @@ def forecast_scores(job: Job) -> dict[str, dict[str, float | None]]:
     benchmark = resolved_mean(labels, job.label.resolution_bars)[block]
     scores = {}
     for name in forecasters(job):
-        mean, lower, upper = (
-            job.forecasts.column(f"{name}.{part}")[block, 0] for part in ("mean", "lower", "upper")
+        mean, std, lower, upper = (
+            job.forecasts.column(f"{name}.{part}")[block, 0]
+            for part in ("mean", "std", "lower", "upper")
         )
         horizon = job.label.horizon_bars
         arrays = (mean, labels[block], benchmark, lower, upper)
-        values = score_forecast(*arrays, horizon_bars=horizon).as_dict()
+        values = score_forecast(*arrays, horizon_bars=horizon, std=std).as_dict()
         scores[name] = {k: None if math.isnan(v) else v for k, v in values.items()}
     return scores
 

@@ -1,7 +1,8 @@
-"""Conformance: try a forecaster, an environment or an agent against its contract.
+"""Conformance: try a forecaster, a feature function, an environment or an agent against its contract.
 
 ``check(part)`` runs every check and reports; ``parametrize_with_checks([...])`` makes pytest
 tests of them; ``foretrade check module:object`` does it from the command line.
+``assert_future_invisible`` tries anything else that is computed from bars.
 """
 
 from __future__ import annotations
@@ -19,6 +20,21 @@ from foretrade.envs.market import MarketEnv
 from foretrade.errors import ForetradeError
 from foretrade.forecasters import checks as forecaster_checks
 from foretrade.forecasters.base import as_forecaster
+from foretrade.markets import checks as feature_checks
+from foretrade.markets.nopeek import Peek, PeekError, assert_future_invisible, find_peeks, random_cuts
+
+__all__ = [
+    "PartError",
+    "Peek",
+    "PeekError",
+    "assert_future_invisible",
+    "check",
+    "checks_for",
+    "find_peeks",
+    "load_part",
+    "parametrize_with_checks",
+    "random_cuts",
+]
 
 
 class PartError(ForetradeError):
@@ -26,7 +42,10 @@ class PartError(ForetradeError):
 
 
 def checks_for(part: Any, env: MarketEnv | None = None) -> Iterator[tuple[str, Callable[[], None]]]:
-    """Names and checks of a part: a forecaster or regressor, a MarketEnv, or an agent with its market.
+    """Names and checks of a part.
+
+    A part is a forecaster or regressor, a function of bars that gives features, a MarketEnv, or an
+    agent with its market.
 
     Raises:
         PartError: The part is none of them, or an agent came without ``env``.
@@ -39,11 +58,16 @@ def checks_for(part: Any, env: MarketEnv | None = None) -> Iterator[tuple[str, C
             raise PartError("an agent is tried on a market: give env=MarketEnv(...)")
         for agent_check in agent_checks.yield_checks(part, env):
             yield agent_check.__name__, partial(agent_check, part, env)
+    elif feature_checks.is_feature_function(part):
+        for feature_check in feature_checks.yield_checks(part):
+            yield feature_check.__name__, partial(feature_check, part)
     else:
         try:
             forecaster = as_forecaster(part)
         except TypeError as error:
-            raise PartError(f"neither an environment nor an agent; as a forecaster: {error}") from error
+            raise PartError(
+                f"neither an environment nor an agent nor a function of bars; as a forecaster: {error}"
+            ) from error
         for forecaster_check in forecaster_checks.yield_checks(forecaster):
             yield forecaster_check.__name__, partial(forecaster_check, forecaster)
 
@@ -79,7 +103,7 @@ def parametrize_with_checks(
     parameters = [
         pytest.param(
             run,
-            id=f"{type(part).__name__}-{name}",
+            id=f"{getattr(part, '__name__', type(part).__name__)}-{name}",
             marks=[pytest.mark.xfail(strict=True, reason=reasons[name])] if name in reasons else [],
         )
         for part in parts
@@ -89,7 +113,7 @@ def parametrize_with_checks(
 
 
 def load_part(path: str, env: MarketEnv) -> Any:
-    """The object at ``module:object``; a class or function is called.
+    """The object at ``module:object``; a class or function is called, but for a function of bars.
 
     It is called without arguments, or as an agent of ``env`` with ``layout`` and ``actions`` if it
     takes those.
@@ -102,7 +126,8 @@ def load_part(path: str, env: MarketEnv) -> Any:
         part = getattr(importlib.import_module(module), name)
     except (ImportError, AttributeError, ValueError) as error:
         raise PartError(f"{path}: cannot be imported as module:object ({error})") from error
-    if not isinstance(part, type) and (not callable(part) or hasattr(part, "predict")):
+    is_factory = isinstance(part, type) or (callable(part) and not hasattr(part, "predict"))
+    if not is_factory or feature_checks.is_feature_function(part):
         return part
     agent = {"layout", "actions"} <= set(inspect.signature(part).parameters)
     try:

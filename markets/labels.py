@@ -47,3 +47,12 @@ def forward_returns(bars: Bars, config: LabelConfig) -> Floats:
     if len(bars) > resolution:
         labels[:-resolution] = log_price[resolution:] - log_price[lag : len(bars) - config.horizon_bars]
     return labels
+
+
+def one_bar_returns(bars: Bars) -> Floats:
+    """Log return of each bar from the close before, ``[bars, symbols]``; known at its own close.
+
+    The first row is NaN. Dividends and splits are reinvested.
+    """
+    log_close = np.log(bars.as_total_return().close)
+    return np.concatenate([np.full_like(log_close[:1], np.nan), np.diff(log_close, axis=0)])

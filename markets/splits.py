@@ -56,17 +56,20 @@ class WalkForward:
         """
         starts = range(first_row + self.warm_up_bars, rows, self.refit_every_bars)
         for number, start in enumerate(starts):
-            cutoff = start - self.embargo_bars
-            stop = cutoff - resolution_bars + 1
-            oldest = max(first_row, stop - self.window_bars) if self.window_bars else first_row
-            if stop - oldest < 2:
+            train = self.training_rows(first_row, start, resolution_bars)
+            if len(train) < 2:
                 raise DataError(
-                    f"warm_up_bars = {self.warm_up_bars} leaves {max(0, stop - oldest)} rows to "
-                    "learn from; raise it"
+                    f"warm_up_bars = {self.warm_up_bars} leaves {len(train)} rows to learn from; "
+                    "raise it"
                 )
-            yield Fold(
-                number, range(oldest, stop), cutoff, start, min(start + self.refit_every_bars, rows)
-            )
+            stop = min(start + self.refit_every_bars, rows)
+            yield Fold(number, train, start - self.embargo_bars, start, stop)
+
+    def training_rows(self, first_row: int, row: int, resolution_bars: int) -> range:
+        """Rows that a fit before ``row`` may learn from: resolved ``embargo_bars`` before it."""
+        stop = max(first_row, row - self.embargo_bars - resolution_bars + 1)
+        oldest = max(first_row, stop - self.window_bars) if self.window_bars else first_row
+        return range(oldest, stop)
 
 
 def purge(train: Ints, test: range, *, resolution_bars: int, embargo_bars: int) -> Ints:

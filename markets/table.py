@@ -180,10 +180,10 @@ class Table:
         published = frame.index.tz_convert("UTC").as_unit("ns").asi8
         if (np.diff(published) < 0).any():
             raise DataError("join_asof needs publication times in increasing order; sort the frame")
-        latest = np.searchsorted(published, self.stamps, side="right") - 1
-        found = (latest >= 0)[:, None]
-        values = np.where(found, frame.to_numpy(dtype=np.float64)[latest], np.nan)
-        known_at = np.where(found[:, 0], published[latest], NEVER)
+        latest = np.searchsorted(published, self.stamps, side="right") - 1  # −1: nothing yet
+        nothing = np.full((1, len(frame.columns)), np.nan)
+        values = np.concatenate([frame.to_numpy(dtype=np.float64), nothing])[latest]
+        known_at = np.append(published, NEVER)[latest]
         shape = (len(self), len(self.symbols), len(frame.columns))
         return self.join(
             Table(

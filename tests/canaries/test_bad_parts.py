@@ -53,19 +53,60 @@ class ForgetsAParameter(Honest):
         return {"scale": 1.0}
 
 
-class ForgetsItsState(Honest):
-    """Goes on from the live fit, but not from the written state."""
+class Learns(Honest):
+    """Everything that a forecaster may do, and all of it right."""
+
+    update_mode = "exact"
+
+    def fit(self, X, y, sample_weight=None):
+        self.sum_, self.count_, self.seen_ = float(y.sum()), len(y), 0.0
+        return self
+
+    def refit(self, X, y):
+        return self.fit(X, y)
 
     def update(self, X, y):
-        self.mean_ += float(y.mean())
+        self.sum_, self.count_ = self.sum_ + float(y.sum()), self.count_ + len(y)
         return self
+
+    def observe(self, X):
+        for value in X[:, -1, 0]:
+            self.seen_ = 0.9 * self.seen_ + 0.1 * value
+        return self
+
+    def predict(self, X):
+        return Forecast(self.sum_ / self.count_ + X[:, -1, 0] + self.seen_)
 
     def state(self):
-        return {"mean": np.zeros(1)}
+        return {"sums": np.array([self.sum_, self.count_, self.seen_])}
 
     def set_state(self, state, X):
-        self.mean_ = float(state["mean"][0])
+        self.sum_, self.count_, self.seen_ = state["sums"]
         return self
+
+
+class ForgetsItsState(Learns):
+    """Goes on from the live fit, but not from the written state."""
+
+    def state(self):
+        return {"sums": np.array([0.0, 1.0, 0.0])}
+
+
+class ClaimsExactness(Learns):
+    """Weighs a new row as much as ten old ones."""
+
+    def update(self, X, y):
+        self.sum_, self.count_ = self.sum_ + 10 * float(y.sum()), self.count_ + 10 * len(y)
+        return self
+
+
+class ObservesWhenAsked(Learns):
+    """Moves its running state by forecasting."""
+
+    def predict(self, X):
+        forecast = super().predict(X)
+        self.observe(X)
+        return forecast
 
 
 class GivesNaN(Honest):
@@ -84,7 +125,10 @@ FORECASTERS = {
     "check_leaves_its_input_alone": WritesToItsInput(),
     "check_gives_one_finite_mean_a_row": GivesNaN(),
     "check_clone_forecasts_the_same": ForgetsAParameter(scale=3.0),
-    "check_goes_on_from_its_state": ForgetsItsState(),
+    "check_refits_from_its_state": ForgetsItsState(),
+    "check_updates_from_its_state": ForgetsItsState(),
+    "check_an_update_is_a_fit_on_everything": ClaimsExactness(),
+    "check_observing_leaves_parameters_alone": ObservesWhenAsked(),
 }
 
 
@@ -187,6 +231,10 @@ AGENTS = {
 }
 
 
+def test_a_forecaster_that_does_it_all_right_passes():
+    assert set(check(Learns()).values()) == {"passed"}
+
+
 @pytest.mark.parametrize("name", AGENTS)
 def test_each_agent_check_catches_its_cheat(walk, name):
     env = MarketEnv(walk)
@@ -196,7 +244,7 @@ def test_each_agent_check_catches_its_cheat(walk, name):
 def test_every_check_has_its_cheat(walk):
     env = MarketEnv(walk)
     parts = (
-        (ForgetsItsState(), FORECASTERS),
+        (Learns(), FORECASTERS),
         (env, ENVIRONMENTS),
         (Remembers(env.layout, env.actions), AGENTS),
     )

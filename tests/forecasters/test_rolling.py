@@ -10,11 +10,13 @@ from sklearn.base import BaseEstimator
 from sklearn.linear_model import LinearRegression, Ridge
 
 from foretrade.forecasters.base import Forecast
-from foretrade.forecasters.ensemble import combine, equal_weights
+from foretrade.forecasters.ensemble import combine
 from foretrade.forecasters.linear import ridge
 from foretrade.forecasters.members import MemberError, build_member
 from foretrade.forecasters.naive import HistoricalMeanForecaster, ZeroForecaster
-from foretrade.forecasters.rolling import Walk, rolling_forecasts, run_walk
+from foretrade.forecasters.rolling import rolling_forecasts
+from foretrade.forecasters.walk import Walk
+from foretrade.forecasters.walker import run_walk
 from foretrade.markets.bars import DataError
 from foretrade.markets.features import compute_features
 from foretrade.markets.labels import LabelConfig, forward_returns
@@ -82,23 +84,22 @@ def test_the_ensemble_is_the_mean_of_its_members(walk):
 
 
 def test_combining():
-    mean, disagreement = combine(np.array([[1.0, 3.0], [2.0, 2.0]]), equal_weights(2))
+    mean, disagreement = combine(np.array([[1.0, 3.0], [2.0, 2.0]]), np.array([0.5, 0.5]))
     assert mean.tolist() == [2.0, 2.0]
     assert disagreement.tolist() == [1.0, 0.0]
 
 
-def test_bounds_cover_what_they_promise_and_use_resolved_errors_only(sp500):
+def test_bounds_cover_what_they_promise_and_the_std_is_that_of_the_errors(sp500):
     table = forecast(sp500, {"mean": HistoricalMeanForecaster()})
     labels = forward_returns(sp500, LABEL)[:, 0]
     lower, upper = table.column("mean.lower")[:, 0], table.column("mean.upper")[:, 0]
     known = np.isfinite(labels) & np.isfinite(lower)
     covered = ((labels >= lower) & (labels <= upper))[known].mean()
-    assert 0.87 < covered < 0.92
-    row = 3000
-    mean = table.column("mean.mean")[:, 0]
-    errors = (labels - mean)[row - 2 - 251 : row - 2 + 1]
-    assert_allclose(table.column("mean.std")[row, 0], np.sqrt((errors**2).mean()), rtol=1e-9)
-    assert_allclose(upper[row] - mean[row], np.quantile(errors, 0.95), rtol=1e-9)
+    assert 0.885 < covered < 0.915
+    errors = (labels - table.column("mean.mean")[:, 0])[np.isfinite(lower)]
+    stds = table.column("mean.std")[:, 0][np.isfinite(lower)]
+    with np.errstate(invalid="ignore"):
+        assert 0.95 < np.nanstd(errors / stds) < 1.15
 
 
 def test_finished_folds_are_not_computed_again(walk, tmp_path):
@@ -152,7 +153,7 @@ class Wrong(BaseEstimator):
 
 
 def test_what_is_no_forecast_is_refused(walk):
-    with pytest.raises(DataError, match=r"member 'bad', fold 0: the forecast of row \d+ is not finite"):
+    with pytest.raises(DataError, match="'bad' failed in every fold.*its forecasts are not finite"):
         forecast(walk, {"bad": Wrong()})
     with pytest.raises(DataError, match=r"mean has shape \(3,\), expected \(50,\)"):
         forecast(walk, {"bad": Wrong(kind="shape")})
@@ -182,4 +183,5 @@ def test_members_by_name():
 def test_a_walk_is_a_pure_function(walk):
     walks: list[Walk] = []
     forecast(walk, {"ridge": ridge()}, watch=walks.extend)
-    assert np.array_equal(run_walk(walks[0]), run_walk(walks[0]), equal_nan=True)
+    first, again = run_walk(walks[0]), run_walk(walks[0])
+    assert np.array_equal(first.mean, again.mean, equal_nan=True)

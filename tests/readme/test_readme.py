@@ -18,7 +18,8 @@ from foretrade.markets.synthetic import random_walk
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
-DOCUMENTS = ("README.md", "ARCHITECTURE.md", "docs/environment.md", "docs/speed.md")
+PAGES = sorted(f"docs/{path.name}" for path in (ROOT / "docs").glob("*.md"))
+DOCUMENTS = ("README.md", "ARCHITECTURE.md", *PAGES)
 BLOCKS = [
     (document, block)
     for document in DOCUMENTS

@@ -1,0 +1,79 @@
+"""Does augmentation help? One member with and without it, out of sample, on the validation block."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from foretrade.config import ConfigError, member_name
+from foretrade.forecasting import members_of, run_walks
+from foretrade.job import Job
+from foretrade.markets.labels import forward_returns
+
+PLAIN = "as it is"
+
+
+@dataclass(frozen=True)
+class Ablation:
+    """Out-of-sample scores of one variant of a member on the validation block.
+
+    Args:
+        variant: What was done to its training rows.
+        ic, ic_t, r2_os, rmse: See :class:`ForecastScores`.
+        diebold_mariano_p: Of squared errors as large as without augmentation; two-sided, see
+            :func:`diebold_mariano`. NaN for the member as it is.
+    """
+
+    variant: str
+    ic: float
+    ic_t: float
+    r2_os: float
+    rmse: float
+    diebold_mariano_p: float
+
+
+def ablate(job: Job, member: str, methods: Sequence[str]) -> list[Ablation]:
+    """Walk a member of the experiment forward as it is, and with each method of augmentation.
+
+    Raises:
+        ConfigError: The experiment has no such member.
+    """
+    from foretrade.forecasters.augmentation import augmented
+    from foretrade.forecasters.comparison import diebold_mariano
+    from foretrade.forecasters.rolling import cache_folder, plan_walks
+    from foretrade.forecasters.scores import resolved_mean, score_forecast
+
+    config = job.config.forecast
+    members = members_of(job)
+    if member_name(member) not in members:
+        raise ConfigError(f"{member!r} is no member of this experiment; it has {', '.join(members)}")
+    plain = members[member_name(member)]
+    variants = {PLAIN: plain} | {
+        method: augmented(plain, methods=(method,), seed=job.config.seed) for method in methods
+    }
+    walks = plan_walks(
+        job.bars,
+        job.features,
+        variants,
+        symbol=job.symbol,
+        label=job.label,
+        schedule=config.schedule,
+        lookback_bars=config.lookback_bars,
+        updates=config.updates,
+        cache=cache_folder(),
+    )
+    walked = dict(zip(variants, run_walks(job, walks), strict=True))
+    rows = job.config.blocks.rows(job.bars)["validation"]
+    block = slice(rows.start, rows.stop - job.label.resolution_bars)
+    labels = forward_returns(job.bars, job.label)[:, 0]
+    benchmark, horizon = resolved_mean(labels, job.label.resolution_bars), job.label.horizon_bars
+    losses = {name: ((labels - one.mean) ** 2)[block] for name, one in walked.items()}
+    found = []
+    for name, one in walked.items():
+        bounds = one.mean[block], one.mean[block]  # of no interest here
+        scores = score_forecast(
+            one.mean[block], labels[block], benchmark[block], *bounds, horizon_bars=horizon
+        )
+        test = diebold_mariano(losses[name], losses[PLAIN], horizon)
+        found.append(Ablation(name, scores.ic, scores.ic_t, scores.r2_os, scores.rmse, test.p_value))
+    return found
