@@ -22,6 +22,7 @@ if "tensorflow" in sys.modules and os.environ.get("TF_ENABLE_ONEDNN_OPTS") != "0
         stacklevel=2,
     )
 os.environ["TF_ENABLE_ONEDNN_OPTS"] = "0"
+os.environ["TF_NUM_INTRAOP_THREADS"] = "1"  # large gradient sums are split by threads, and round so
 os.environ["KERAS_BACKEND"] = "tensorflow"
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
@@ -136,13 +137,13 @@ class KerasForecaster(BaseEstimator, ABC):
         self.label_mean_, self.label_std_ = (float(value) for value in state["label"])
         return self
 
-    def save_weights(self, path: Path) -> None:
+    def save_weights(self, path: Path | str) -> None:
         """Write Keras weights, a file ``*.weights.h5``; the labels' units are an attribute in it."""
         self.net_.save_weights(path)
         with h5py.File(path, "a") as file:
             file.attrs["label"] = [self.label_mean_, self.label_std_]
 
-    def load_weights(self, path: Path, X: Floats) -> Self:
+    def load_weights(self, path: Path | str, X: Floats) -> Self:
         """Take over what :meth:`save_weights` wrote; ``X`` gives the shape of the inputs."""
         self._build(X)
         self.net_.load_weights(path)
