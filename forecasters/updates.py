@@ -22,8 +22,8 @@ class Updates:
         on_drift: Refit at once when the member's errors drift (ADWIN, Bifet and Gavaldà 2007,
             doi:10.1137/1.9781611972771.42, on squared standardised errors; needs the extra ``online``).
         drift_delta: Its confidence: the smaller, the fewer false alarms.
-        guard: Roll a refit or update back if it gives no finite forecasts, or is significantly worse
-            than the parameters before it on the errors matured by then.
+        guard: Roll a refit or update back if it raises, gives no finite forecasts, or is significantly
+            worse on the newest matured rows than the forecasts that were issued for them.
         guard_bars: How many matured rows the guard compares; ``guard_z`` how many standard errors of
             the mean difference of squared errors are too many.
     """

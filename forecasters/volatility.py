@@ -65,7 +65,7 @@ class GARCHForecaster(_VolatilityForecaster):
     """GARCH(1, 1) (Bollerslev 1986), fitted by ``arch`` with normal or Student-t errors.
 
     Raises:
-        ValueError: At ``fit``, if the likelihood does not converge.
+        ValueError: At ``fit``, if the returns do not vary, or the likelihood does not converge.
     """
 
     def __init__(self, *, distribution: str = "t", lookback_bars: int = 126) -> None:
@@ -75,6 +75,8 @@ class GARCHForecaster(_VolatilityForecaster):
     def _parameters(self, returns: Floats) -> tuple[float, float, float, float]:
         from arch import arch_model
 
+        if np.ptp(returns) == 0:
+            raise ValueError("GARCH needs returns that vary; leave it out on a price that stands still")
         model = arch_model(
             PERCENT * returns,
             mean="Constant",

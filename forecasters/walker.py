@@ -94,8 +94,8 @@ class Walker:
         """Fit on all that has matured, and take the new parameters over if they stand."""
         sample = self.walk.training_rows(row)
         X, y = self.walk.rows(sample.start, sample.stop), self.walk.labels[sample.start : sample.stop]
-        champion = self._champion(row)
-        before, kept = self._errors(champion, row), self._keep(champion)
+        champion = self._champion(row) if isinstance(self.walk.member, WarmStarted) else self.model
+        kept = self._keep(champion)
         try:
             if isinstance(champion, WarmStarted):
                 challenger: Forecaster = champion.refit(X, y)
@@ -103,32 +103,38 @@ class Walker:
                 challenger = clone(self.walk.member).fit(X, y)
             if isinstance(challenger, Observing):
                 challenger.observe(self.walk.rows(sample.stop, row))
-            complaint = self._complaint(challenger, before, row)
+            complaint = self._complaint(challenger, row)
         except Exception as error:  # noqa: BLE001  a member may fail in any way; it is recorded
             complaint = f"{type(error).__name__}: {error}"
-        if not complaint:
-            self.model, self.sample = challenger, sample
-        elif champion is None or not self.walk.updates.guard:
-            self._fail(row, complaint)
+        if complaint:
+            self._roll_back(row, complaint, kept)
         else:
-            self._note(row, "rolled back", complaint)
-            self.model = self._restored(champion, kept)
+            self.model, self.sample = challenger, sample
 
     def _update(self, since: int, row: int) -> None:
         """Let the member learn what has matured since the row ``since``."""
         old, new = self.walk.training_rows(since), self.walk.training_rows(row)
         X, y = self.walk.rows(old.stop, new.stop), self.walk.labels[old.stop : new.stop]
-        model, before = self.model, self._errors(self.model, row)
+        model = self.model
         assert isinstance(model, Updating)
         kept = self._keep(model)
         try:
             model.update(X, y)
-            complaint = self._complaint(model, before, row)
+            complaint = self._complaint(model, row)
         except Exception as error:  # noqa: BLE001  as above
             complaint = f"{type(error).__name__}: {error}"
         if complaint:
-            self._note(row, "rolled back", complaint)
-            self.model = self._restored(model, kept)
+            self._roll_back(row, complaint, kept)
+
+    def _roll_back(self, row: int, complaint: str, kept: dict[str, AnyArray]) -> None:
+        """Go back to the parameters before, if there are any and the guard is on."""
+        champion = self._champion(row) if self.walk.updates.guard else None
+        if champion is None:
+            self._fail(row, complaint)
+            return
+        self._note(row, "rolled back", complaint)
+        if kept and isinstance(champion, WarmStarted | Updating):
+            champion.set_state(kept, self.walk.rows(self.sample.start, self.sample.stop))
 
     def _champion(self, row: int) -> Forecaster | None:
         """The parameters in force; after a fold from disk they are made anew, to the same bits."""
@@ -137,12 +143,10 @@ class Walker:
             self.model = clone(self.walk.member)
             if isinstance(self.model, WarmStarted | Updating):
                 self.model.set_state(self.state, X)
-            elif self.walk.updates.guard:
+            else:
                 self.model.fit(X, self.walk.labels[self.sample.start : self.sample.stop])
                 if isinstance(self.model, Observing):
                     self.model.observe(self.walk.rows(self.sample.stop, row))
-            else:
-                self.model = None  # nobody asks for it
         return self.model
 
     def _keep(self, model: Forecaster | None) -> dict[str, AnyArray]:
@@ -151,31 +155,24 @@ class Walker:
             return {key: np.array(value) for key, value in model.state().items()}
         return {}
 
-    def _restored(self, model: Forecaster, kept: dict[str, AnyArray]) -> Forecaster:
-        if not kept or not isinstance(model, WarmStarted | Updating):
-            return model
-        X = self.walk.rows(self.sample.start, self.sample.stop)
-        return model.set_state(kept, X)
+    def _complaint(self, challenger: Forecaster, row: int) -> str:
+        """Why new parameters must not be taken over; empty if they may.
 
-    def _complaint(self, challenger: Forecaster, before: Floats | None, row: int) -> str:
-        """Why new parameters must not be taken over; empty if they may."""
+        On the newest matured rows their errors are compared with those of the forecasts issued then.
+        """
         if not self.walk.updates.guard:
             return ""
-        errors = self._errors(challenger, row)
-        if errors is None or not np.isfinite(errors).all():
-            return "its forecasts are not finite"
-        if before is not None and is_worse(before, errors, self.walk.updates.guard_z):
-            return f"worse than its predecessor on the last {len(errors)} matured rows"
-        return ""
-
-    def _errors(self, model: Forecaster | None, row: int) -> Floats | None:
-        """Errors on the newest matured rows, without a trace in the model."""
-        if model is None or not self.walk.updates.guard:
-            return None
         stop = self.walk.training_rows(row).stop
         start = max(self.walk.folds[0].train.start, stop - self.walk.updates.guard_bars)
-        model = copy.deepcopy(model) if isinstance(model, Observing) else model
-        return self.walk.labels[start:stop] - self._forecast(model, start, stop)[0]
+        looked = copy.deepcopy(challenger) if isinstance(challenger, Observing) else challenger
+        errors = self.walk.labels[start:stop] - self._forecast(looked, start, stop)[0]
+        if not np.isfinite(errors).all():
+            return "its forecasts are not finite"
+        issued = self.walk.labels[start:stop] - self.mean[start:stop]
+        both = np.isfinite(issued)
+        if both.sum() > 1 and is_worse(issued[both], errors[both], self.walk.updates.guard_z):
+            return f"worse than its predecessor on the last {int(both.sum())} matured rows"
+        return ""
 
     def _predict(self, start: int, stop: int) -> None:
         assert self.model is not None

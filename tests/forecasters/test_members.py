@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
+from sklearn.base import clone
 from sklearn.linear_model import LinearRegression
 
 from foretrade.forecasters.linear import OnlineRidgeForecaster, elastic_net, huber, ridge
@@ -37,6 +38,12 @@ SMALL = [
     extra_trees(n_estimators=5, min_samples_leaf=5),
     huber(alpha=1.0),
 ]
+
+QUICK = ("ridge", "random_forest", "lightgbm", "bagged(ridge)", "boosted(ridge)", "augmented(ridge)")
+
+
+def build_quick(name):
+    return build_member(name, {}, seed=0)
 
 
 @parametrize_with_checks(SMALL)
@@ -126,6 +133,28 @@ def test_quantiles_do_not_cross_and_cover():
     assert_array_equal(middle, forecast.mean)
     assert 0.82 < ((y[2000:] >= low) & (y[2000:] <= high)).mean() < 0.95
     assert np.corrcoef(forecast.std, np.exp(0.5 * X[2000:, -1, 1]))[0, 1] > 0.7
+
+
+@pytest.mark.parametrize("member", [*SMALL, *map(build_quick, QUICK)], ids=lambda m: repr(m)[:40])
+@pytest.mark.parametrize("what", ["labels all equal", "an input that does not vary", "zeros"])
+def test_degenerate_samples_give_finite_forecasts(member, what):
+    rng = np.random.default_rng(0)
+    columns = 1 if getattr(member, "inputs", "features") == "returns" else 4
+    X = 0.01 * rng.normal(size=(120, getattr(member, "lookback_bars", None) or 5, columns))
+    y = 0.01 * rng.normal(size=120)
+    if what == "labels all equal":
+        y[:] = 0.001
+    else:
+        X[..., 0] = 0.0 if what == "zeros" else 0.01
+        if isinstance(member, GARCHForecaster):
+            with pytest.raises(ValueError, match="needs returns that vary"):
+                clone(member).fit(X[:100], y[:100])
+            return
+    forecast = clone(member).fit(X[:100], y[:100]).predict(X[100:])
+    assert np.isfinite(forecast.mean).all()
+    assert forecast.std is None or np.isfinite(forecast.std).all()
+    if what == "labels all equal" and "returns" not in getattr(member, "inputs", ""):
+        assert_allclose(forecast.mean, 0.001, rtol=1e-6)
 
 
 def test_every_name_builds_and_takes_its_seed():
