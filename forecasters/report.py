@@ -18,8 +18,8 @@ from foretrade.storage import write_text
 
 SIGNIFICANT = 0.05
 HEADER = (
-    "Forecast", "Observations", "IC", "t", "Rank IC", "R²_OS", "Clark-West p", "R² against zero",
-    "Hit rate", "Signs p", "Slope", "RMSE, bp", "CRPS, bp", "Coverage", "Width, bp", "MCS p",
+    "Forecast", "Rows", "IC", "t", "Rank IC", "R²_OS", "CW p", "R²_0", "Hits", "PT p", "Slope", "RMSE",
+    "CRPS", "Coverage", "Width", "MCS p",
 )  # fmt: skip
 
 
@@ -55,7 +55,7 @@ class ForecastReport:
 
     def verdict(self) -> str:
         """In words: does any forecast beat the mean of the past, and how many would by luck."""
-        tried = {n: s for n, s in self.scores.items() if not math.isnan(s.clark_west_p)}
+        tried = {n: s for n, s in self.scores.items() if not math.isnan(s.ic)}
         good = [name for name, s in tried.items() if s.clark_west_p < SIGNIFICANT and s.ic > 0]
         first = next(iter(self.scores))
         said = (
