@@ -23,6 +23,11 @@ class MemberWrapper(BaseEstimator):
         return inputs_of(as_forecaster(self.member))
 
     @property
+    def is_constant(self) -> bool:
+        """Whether a forecast that does not vary is meant."""
+        return bool(getattr(self.member, "is_constant", False))
+
+    @property
     def lookback_bars(self) -> int:
         """Only there if the member has one."""
         bars: int = self.member.lookback_bars

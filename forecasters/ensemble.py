@@ -46,6 +46,7 @@ def forecast_columns(
     resolution_bars: int,
     fusions: Mapping[str, str],
     in_ensemble: tuple[str, ...],
+    first: int,
 ) -> dict[Column, Floats]:
     """Columns of the forecast table, ``[bars]`` each, for members and fusions of them.
 
@@ -59,9 +60,11 @@ def forecast_columns(
         labels: ``[bars]``; of each row known ``resolution_bars`` later.
         fusions: Name of a fused forecast to its kind, a key of ``FUSIONS``; the first is the ensemble.
         in_ensemble: Members that are fused.
+        first: First row with a forecast; from there on, the mean of the labels resolved so far stands in
+            for one that is missing.
     """
-    begun = np.logical_or.accumulate(np.any([~np.isnan(mean) for mean, _ in forecasts.values()], axis=0))
-    instead = np.where(begun, resolved_mean(labels, resolution_bars), np.nan)
+    instead = resolved_mean(labels, resolution_bars)
+    instead[:first] = np.nan
     columns: dict[Column, Floats] = {}
 
     def add(name: str, mean: Floats, std: Floats) -> None:

@@ -65,6 +65,7 @@ class OnlineRidgeForecaster(BaseEstimator):
         if not 0 < self.forgetting <= 1 or self.alpha < 0:
             raise ValueError("forgetting must be above 0 and at most 1, alpha not negative")
         width = X.shape[2] + 2
+        self.origin_: Floats = np.append(X[0, -1], 0.0)  # sums around it do not cancel
         self.sums_: Floats = np.zeros((width, width))
         return self._absorb(X, y, sample_weight)
 
@@ -72,18 +73,19 @@ class OnlineRidgeForecaster(BaseEstimator):
         return self._absorb(X, y, None)
 
     def predict(self, X: Floats) -> Forecast:
-        return Forecast(self.intercept_ + (X[:, -1] * self.slopes_).sum(axis=1))
+        return Forecast(self.intercept_ + ((X[:, -1] - self.centre_) * self.slopes_).sum(axis=1))
 
     def state(self) -> dict[str, AnyArray]:
-        return {"sums": self.sums_}
+        return {"sums": self.sums_, "origin": self.origin_}
 
     def set_state(self, state: Mapping[str, AnyArray], X: Floats) -> Self:
-        self.sums_ = np.array(state["sums"])
+        self.sums_, self.origin_ = np.array(state["sums"]), np.array(state["origin"])
         return self._solve()
 
     def _absorb(self, X: Floats, y: Floats, sample_weight: Floats | None) -> Self:
         """Add rows of ``(1, x, y)`` to the sums of their products."""
         rows = np.column_stack([np.ones(len(y)), X[:, -1], y])
+        rows[:, 1:] -= self.origin_
         weights = self.forgetting ** np.arange(len(y))[::-1]
         weights = weights if sample_weight is None else weights * sample_weight
         self.sums_ = self.forgetting ** len(y) * self.sums_ + (rows * weights[:, None]).T @ rows
@@ -97,5 +99,6 @@ class OnlineRidgeForecaster(BaseEstimator):
         spreads[spreads < 1e-12] = 1.0  # a feature that does not vary
         scaled = products[:-1, :-1] / np.outer(spreads, spreads) + self.alpha * np.eye(len(spreads))
         self.slopes_: Floats = np.linalg.solve(scaled, products[:-1, -1] / spreads) / spreads
-        self.intercept_ = float(means[-1] - means[:-1] @ self.slopes_)
+        self.centre_: Floats = means[:-1] + self.origin_[:-1]
+        self.intercept_ = float(means[-1])
         return self

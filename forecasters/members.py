@@ -5,13 +5,13 @@ from __future__ import annotations
 import difflib
 import importlib
 import inspect
-import re
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
 
 from foretrade.errors import ForetradeError
 from foretrade.forecasters.base import Forecaster, as_forecaster
+from foretrade.forecasters.names import member_name, wrapped
 
 MEMBERS: Mapping[str, str] = {
     "ar1": "foretrade.forecasters.naive:ARForecaster",
@@ -62,13 +62,16 @@ def build_member(
     Args:
         settings: Keyword arguments of its factory (of a wrapper, not of what it wraps).
         seed, horizon_bars: Given to factories that take them, unless the settings do.
-        inner: Settings of what is wrapped, by its name.
+        inner: Settings of what is wrapped, by its name in tables.
 
     Raises:
         MemberError: The name or a setting is unknown, or the module cannot be imported.
     """
     factory = member_factory(name)
-    known = inspect.signature(factory).parameters
+    try:
+        known = inspect.signature(factory).parameters
+    except ValueError as error:  # of builtins
+        raise MemberError(f"forecaster {name!r}: {error}; give a class or function of Python") from error
     unknown = [key for key in settings if key not in known]
     if unknown:
         hint = difflib.get_close_matches(unknown[0], known, n=1)
@@ -76,17 +79,13 @@ def build_member(
         raise MemberError(f"forecaster {name!r} has no setting {unknown[0]!r}{meant}")
     given: dict[str, Any] = {"seed": seed, "horizon_bars": horizon_bars}
     told = {key: value for key, value in given.items() if key in known}
-    if wrapped := _wrapped(name):
-        told["member"] = build_member(
-            wrapped[1], inner.get(wrapped[1], {}), seed=seed, horizon_bars=horizon_bars, inner=inner
-        )
-    return as_forecaster(factory(**(told | dict(settings))))
-
-
-def _wrapped(name: str) -> tuple[str, str] | None:
-    """``wrapper(member)`` taken apart."""
-    match = re.fullmatch(r"(\w+)\((.+)\)", name)
-    return (match[1], match[2]) if match else None
+    if parts := wrapped(name):
+        own = inner.get(member_name(parts[1]), {})
+        told["member"] = build_member(parts[1], own, seed=seed, horizon_bars=horizon_bars, inner=inner)
+    try:
+        return as_forecaster(factory(**(told | dict(settings))))
+    except TypeError as error:
+        raise MemberError(f"forecaster {name!r}: {error}") from error
 
 
 def member_factory(name: str) -> Any:
@@ -95,11 +94,11 @@ def member_factory(name: str) -> Any:
     Raises:
         MemberError: The name is unknown, or the module cannot be imported.
     """
-    if wrapped := _wrapped(name):
-        if wrapped[0] not in WRAPPERS:
+    if parts := wrapped(name):
+        if parts[0] not in WRAPPERS:
             known = ", ".join(WRAPPERS)
-            raise MemberError(f"unknown wrapper {wrapped[0]!r} in {name!r}; there are {known}")
-        path = WRAPPERS[wrapped[0]]
+            raise MemberError(f"unknown wrapper {parts[0]!r} in {name!r}; there are {known}")
+        path = WRAPPERS[parts[0]]
     else:
         path = MEMBERS.get(name, name)
     module, _, attribute = path.partition(":")
@@ -108,6 +107,9 @@ def member_factory(name: str) -> Any:
         meant = f"did you mean {hint[0]!r}?" if hint else f"shipped are {', '.join(MEMBERS)}"
         raise MemberError(f"unknown forecaster {name!r}; {meant} (your own: 'package.module:Class')")
     try:
-        return getattr(importlib.import_module(module), attribute)
+        factory = getattr(importlib.import_module(module), attribute)
     except (ImportError, AttributeError) as error:
         raise MemberError(f"forecaster {name!r} cannot be imported: {error}") from error
+    if not callable(factory):
+        raise MemberError(f"forecaster {name!r} is a {type(factory).__name__}, no class or function")
+    return factory

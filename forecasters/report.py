@@ -120,7 +120,7 @@ class ForecastReport:
                 (
                     "What the members look at",
                     pictures.importances(self.importance),
-                    shuffled + ", out of sample.",
+                    shuffled + ", out of sample; refitted on the calendar from the test block on.",
                 )
             )
         return [{"title": title, "data": data_uri(svg), "note": note} for title, svg, note in drawn]

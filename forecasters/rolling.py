@@ -11,6 +11,7 @@ import numpy as np
 
 from foretrade.forecasters.base import as_forecaster, inputs_of
 from foretrade.forecasters.ensemble import forecast_columns
+from foretrade.forecasters.fusion import FUSIONS
 from foretrade.forecasters.updates import Event, Updates
 from foretrade.forecasters.walk import Walk, Walked
 from foretrade.forecasters.walker import run_walk
@@ -73,7 +74,11 @@ def rolling_forecasts(
 
     Raises:
         DataError: The history is too short, or a member failed in every fold.
+        ValueError: There is no member, a name is taken, or a fusion or member is unknown.
     """
+    also_fused_by = tuple(also_fused_by)
+    chosen = tuple(members if in_ensemble is None else in_ensemble)
+    _check_names(members, (fusion, *also_fused_by), chosen)
     walks = plan_walks(
         bars, features, members,
         symbol=symbol, label=label, schedule=schedule, lookback_bars=lookback_bars, updates=updates,
@@ -88,7 +93,8 @@ def rolling_forecasts(
         walks[0].labels,
         resolution_bars=label.resolution_bars,
         fusions={"ensemble": fusion} | {f"ensemble_{name}": name for name in also_fused_by},
-        in_ensemble=tuple(members if in_ensemble is None else in_ensemble),
+        in_ensemble=chosen,
+        first=walks[0].folds[0].start,
     )
     panel = np.full((len(bars), len(bars.symbols), len(columns)), np.nan)
     panel[:, asset] = np.column_stack(list(columns.values()))
@@ -129,7 +135,7 @@ def plan_walks(
             folds=folds,
             schedule=schedule,
             resolution_bars=label.resolution_bars,
-            lookback_bars=getattr(member, "lookback_bars", None) or lookback_bars,
+            lookback_bars=_lookback_bars(name, member, lookback_bars),
             updates=updates or Updates(),
             folder=None,
         )
@@ -176,6 +182,35 @@ def _identity(walk: Walk) -> str:
     calendar = [vars(fold) for fold in walk.folds]
     code = [code_hash("markets", "forecasters"), *library_versions(*LIBRARIES)]
     return content_hash(*recipe, calendar, vars(walk.schedule), code)[:32]
+
+
+def _lookback_bars(name: str, member: Any, otherwise: int) -> int:
+    bars = getattr(member, "lookback_bars", None)
+    bars = otherwise if bars is None else bars
+    if not isinstance(bars, int | np.integer) or bars < 1:
+        raise DataError(
+            f"member {name!r}: lookback_bars = {bars!r} must be a whole number of at least 1"
+        )
+    return int(bars)
+
+
+def _check_names(members: Mapping[str, Any], fusions: Iterable[str], in_ensemble: Iterable[str]) -> None:
+    """Before anything is walked.
+
+    Raises:
+        ValueError: There is no member, a name is taken, or a fusion or member is unknown.
+    """
+    if not members:
+        raise ValueError("give at least one member")
+    for name in members:
+        if name.split("_")[0] == "ensemble":
+            raise ValueError(f"a member cannot be called {name!r}: that is the ensemble's name")
+    for kind in fusions:
+        if kind not in FUSIONS:
+            raise ValueError(f"unknown fusion {kind!r}; there are {', '.join(FUSIONS)}")
+    for name in in_ensemble:
+        if name not in members:
+            raise ValueError(f"{name!r} in in_ensemble is no member; there are {', '.join(members)}")
 
 
 def _check_lookback(bars: Bars, walk: Walk) -> None:

@@ -18,7 +18,8 @@ class ScaledForecaster(MemberWrapper):
     """Each window less the exponential mean of its features, over their exponential spread.
 
     The moments at a row include that row. They are state: ``observe`` moves them with each new window,
-    and the member's parameters stay as they are.
+    and the member's parameters stay as they are. For members that learn from labels: one that hands its
+    inputs on, as ``drift`` and ``ewma`` do, would hand on scaled ones.
 
     Args:
         member: Forecaster or scikit-learn regressor; cloned at each fit.

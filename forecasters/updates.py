@@ -50,7 +50,8 @@ class Event:
         member: Its name; row: before whose forecast.
         kind: ``"drift"``, refitted because its errors had drifted; ``"rolled back"``, a refit or update
             was not taken over; ``"failed"``, it had no forecast and is left out until the next refit;
-            ``"constant"``, it forecast the same value for a whole block.
+            ``"constant"``, it forecast the same value for a whole block; ``"no std"``, its std was not a
+            positive number, and that of its errors stands in.
         message: What went wrong.
     """
 

@@ -84,7 +84,8 @@ class Walked:
     Args:
         mean, std: Forecasts ``[bars]``; NaN before the first fit and where the member failed, the std
             also where the member gives none.
-        cutoff: Last row whose close each forecast's parameters had seen, ``[bars]``; −1 where none.
+        cutoff: Row up to whose close each forecast's parameters could have learnt, ``[bars]``; −1 where
+            there is none.
         events: What happened on the way.
     """
 

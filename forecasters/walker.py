@@ -53,6 +53,8 @@ class Walker:
         self.model: Forecaster | None = None  # live; None after a fold read from disk, or a failure
         self.state: dict[str, AnyArray] = {}  # the same as it was written, if it can be
         self.sample = range(0)  # the rows it was last fitted on
+        self.learnt = 0  # it knows the labels of the rows before this one
+        self.changed = 0  # the row of its last refit or update
         self.detector = DriftDetector(walk.updates.drift_delta) if walk.updates.on_drift else None
         self.seen = walk.folds[0].start if walk.folds else 0  # rows whose matured errors it has read
 
@@ -76,22 +78,24 @@ class Walker:
 
     def _go_on(self, row: int, stop: int) -> int:
         """Predict from ``row`` until the parameters change, and change them; the row reached."""
-        end = min(row + self.walk.block_rows, stop)
-        drift = None
+        looks = self.detector is not None and isinstance(self.model, Observing)
+        # what observes must not have seen the rows after a drift: it goes one by one
+        end = min(row + 1 if looks else self.changed + self.walk.block_rows, stop)
         if self.model is not None:
             self._predict(row, end)
-            drift = self._find_drift(row, end, stop)
+        drift = self._find_drift(row, end, 0 if self.model is None else stop)
         self.cutoff[row:end] = row - self.walk.schedule.embargo_bars
         if drift is not None:
             self._note(drift, "drift", "errors of another size than before")
             self._refit(drift)
             return drift
-        if end < stop and self.walk.is_updated and self.model is not None:
-            self._update(row, end)
+        if end < stop and end - self.changed >= self.walk.block_rows:
+            self._update(end)
         return end
 
     def _refit(self, row: int) -> None:
         """Fit on all that has matured, and take the new parameters over if they stand."""
+        self.changed = row
         sample = self.walk.training_rows(row)
         X, y = self.walk.rows(sample.start, sample.stop), self.walk.labels[sample.start : sample.stop]
         champion = self._champion(row) if isinstance(self.walk.member, WarmStarted) else self.model
@@ -109,14 +113,15 @@ class Walker:
         if complaint:
             self._roll_back(row, complaint, kept)
         else:
-            self.model, self.sample = challenger, sample
+            self.model, self.sample, self.learnt = challenger, sample, sample.stop
 
-    def _update(self, since: int, row: int) -> None:
-        """Let the member learn what has matured since the row ``since``."""
-        old, new = self.walk.training_rows(since), self.walk.training_rows(row)
-        X, y = self.walk.rows(old.stop, new.stop), self.walk.labels[old.stop : new.stop]
-        model = self.model
-        assert isinstance(model, Updating)
+    def _update(self, row: int) -> None:
+        """Let the member, if it can, learn what has matured since it learnt last."""
+        self.changed = row
+        model, stop = self.model, self.walk.training_rows(row).stop
+        if not self.walk.is_updated or not isinstance(model, Updating):
+            return
+        X, y = self.walk.rows(self.learnt, stop), self.walk.labels[self.learnt : stop]
         kept = self._keep(model)
         try:
             model.update(X, y)
@@ -125,6 +130,8 @@ class Walker:
             complaint = f"{type(error).__name__}: {error}"
         if complaint:
             self._roll_back(row, complaint, kept)
+        else:
+            self.learnt = stop
 
     def _roll_back(self, row: int, complaint: str, kept: dict[str, AnyArray]) -> None:
         """Go back to the parameters before, if there are any and the guard is on."""
@@ -159,13 +166,16 @@ class Walker:
         """Why new parameters must not be taken over; empty if they may.
 
         On the newest matured rows their errors are compared with those of the forecasts issued then.
+        They have learnt from those rows: who is worse even so has diverged; who overfits is not caught.
         """
         if not self.walk.updates.guard:
             return ""
         stop = self.walk.training_rows(row).stop
         start = max(self.walk.folds[0].train.start, stop - self.walk.updates.guard_bars)
         looked = copy.deepcopy(challenger) if isinstance(challenger, Observing) else challenger
-        errors = self.walk.labels[start:stop] - self._forecast(looked, start, stop)[0]
+        # in one piece, and of one length at each call for the sake of equal bits
+        size = None if isinstance(looked, Observing) else self.walk.updates.guard_bars
+        errors = self.walk.labels[start:stop] - self._forecast(looked, start, stop, size=size)[0]
         if not np.isfinite(errors).all():
             return "its forecasts are not finite"
         issued = self.walk.labels[start:stop] - self.mean[start:stop]
@@ -176,22 +186,25 @@ class Walker:
 
     def _predict(self, start: int, stop: int) -> None:
         assert self.model is not None
-        model = self.model
         try:
-            self.mean[start:stop], self.std[start:stop] = self._forecast(model, start, stop, live=True)
-            complaint = "" if np.isfinite(self.mean[start:stop]).all() else "a forecast is not finite"
+            mean, std = self._forecast(self.model, start, stop, live=True)
+            complaint = "" if np.isfinite(mean).all() else "a forecast is not finite"
         except Exception as error:  # noqa: BLE001  as above
             complaint = f"{type(error).__name__}: {error}"
         if complaint:
             self.mean[start:stop] = self.std[start:stop] = np.nan
             self._fail(start, complaint)
+            return
+        wrong = ~np.isnan(std) & ~((std > 0) & np.isfinite(std))
+        if wrong.any():
+            self._note(start, "no std", f"{std[wrong][0]:g} in {int(wrong.sum())} rows is none")
+        self.mean[start:stop], self.std[start:stop] = mean, np.where(wrong, np.nan, std)
 
     def _forecast(
-        self, model: Forecaster, start: int, stop: int, *, live: bool = False
+        self, model: Forecaster, start: int, stop: int, *, live: bool = False, size: int | None = None
     ) -> tuple[Floats, Floats]:
         """Mean and std of the rows, block by block, or one by one if the member looks at each first."""
-        observes = isinstance(model, Observing)
-        size = 1 if observes else self.walk.block_rows
+        size = size or (1 if isinstance(model, Observing) else self.walk.block_rows)
         means, stds = [], []
         for first in range(start, stop, size):
             block = self.walk.rows(first, min(first + size, stop))
@@ -200,9 +213,10 @@ class Walker:
             padded = np.concatenate([block, np.repeat(block[-1:], size - len(block), axis=0)])
             forecast = model.predict(padded)
             mean = np.asarray(forecast.mean, dtype=np.float64)
-            if mean.shape != (size,):
-                raise ValueError(f"mean has shape {mean.shape}, expected ({size},)")
             std = np.full(size, np.nan) if forecast.std is None else np.asarray(forecast.std)
+            for name, values in (("mean", mean), ("std", std)):
+                if values.shape != (size,):
+                    raise ValueError(f"{name} has shape {values.shape}, expected ({size},)")
             means.append(mean[: len(block)])
             stds.append(std[: len(block)])
         return np.concatenate(means), np.concatenate(stds)
@@ -240,7 +254,7 @@ class Walker:
         arrays |= {f"state.{key}": value for key, value in self.state.items()}
         notes = {
             "events": json.dumps([asdict(event) for event in events]),
-            "sample": json.dumps([self.sample.start, self.sample.stop]),
+            "sample": json.dumps([self.sample.start, self.sample.stop, self.learnt]),
         }
         contiguous = {key: np.ascontiguousarray(value) for key, value in arrays.items()}
         with atomic_path(path) as temporary:
@@ -253,7 +267,7 @@ class Walker:
                 arrays: dict[str, Any] = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
                 notes = file.metadata()
             events = [Event(**event) for event in json.loads(notes["events"])]
-            sample = range(*json.loads(notes["sample"]))
+            begin, end, learnt = json.loads(notes["sample"])
             rows = slice(fold.start, fold.stop)
             self.mean[rows], self.std[rows] = arrays["mean"], arrays["std"]
             self.cutoff[rows] = arrays["cutoff"]
@@ -261,6 +275,6 @@ class Walker:
             path.unlink()
             return False
         self.events += events
-        self.sample = sample
+        self.sample, self.learnt = range(begin, end), learnt
         self.state = {k.removeprefix("state."): v for k, v in arrays.items() if k.startswith("state.")}
         return True

@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from foretrade.config import ConfigError, member_name
+import numpy as np
+
+from foretrade.config import ConfigError
+from foretrade.forecasters.names import member_name
 from foretrade.forecasting import members_of, run_walks
 from foretrade.job import Job
 from foretrade.markets.labels import forward_returns
@@ -22,6 +25,7 @@ class Ablation:
         ic, ic_t, r2_os, rmse: See :class:`ForecastScores`.
         diebold_mariano_p: Of squared errors as large as without augmentation; two-sided, see
             :func:`diebold_mariano`. NaN for the member as it is.
+        incidents: Refits that were rolled back or failed, and other events of its walk.
     """
 
     variant: str
@@ -30,21 +34,24 @@ class Ablation:
     r2_os: float
     rmse: float
     diebold_mariano_p: float
+    incidents: int
 
 
 def ablate(job: Job, member: str, methods: Sequence[str]) -> list[Ablation]:
     """Walk a member of the experiment forward as it is, and with each method of augmentation.
 
     Raises:
-        ConfigError: The experiment has no such member.
+        ConfigError: The experiment has no such member, or a method is unknown.
     """
-    from foretrade.forecasters.augmentation import augmented
+    from foretrade.forecasters.augmentation import METHODS, augmented
     from foretrade.forecasters.comparison import diebold_mariano
     from foretrade.forecasters.rolling import cache_folder, plan_walks
     from foretrade.forecasters.scores import resolved_mean, score_forecast
 
-    config = job.config.forecast
-    members = members_of(job)
+    unknown = [method for method in methods if method not in METHODS]
+    if unknown or not methods:
+        raise ConfigError(f"methods must be some of {', '.join(METHODS)}, got {', '.join(methods)!r}")
+    config, members = job.config.forecast, members_of(job)
     if member_name(member) not in members:
         raise ConfigError(f"{member!r} is no member of this experiment; it has {', '.join(members)}")
     plain = members[member_name(member)]
@@ -74,6 +81,8 @@ def ablate(job: Job, member: str, methods: Sequence[str]) -> list[Ablation]:
         scores = score_forecast(
             one.mean[block], labels[block], benchmark[block], *bounds, horizon_bars=horizon
         )
-        test = diebold_mariano(losses[name], losses[PLAIN], horizon)
-        found.append(Ablation(name, scores.ic, scores.ic_t, scores.r2_os, scores.rmse, test.p_value))
+        both = np.isfinite(losses[name]) & np.isfinite(losses[PLAIN])
+        test = diebold_mariano(losses[name][both], losses[PLAIN][both], horizon)
+        numbers = (scores.ic, scores.ic_t, scores.r2_os, scores.rmse, test.p_value)
+        found.append(Ablation(name, *numbers, incidents=len(one.events)))
     return found

@@ -118,12 +118,12 @@ def ablate(
     job = Job(_run_directory(target, out, seed, set_ or []), output, workers)
     job.check()
     table = RichTable(title=f"{member}, validation block", box=box.SIMPLE_HEAD, title_justify="left")
-    for name in ("training rows", "IC", "t", "R²_OS", "RMSE, bp", "Diebold-Mariano p"):
+    for name in ("training rows", "IC", "t", "R²_OS", "RMSE, bp", "Diebold-Mariano p", "incidents"):
         table.add_column(name, justify="left" if name == "training rows" else "right")
-    for row in run_ablation(job, member, methods.split(",")):
+    for row in run_ablation(job, member, [name.strip() for name in methods.split(",")]):
         p = "–" if math.isnan(row.diebold_mariano_p) else f"{row.diebold_mariano_p:.2f}"
         cells = (f"{row.ic:.3f}", f"{row.ic_t:.1f}", f"{row.r2_os:.2%}", f"{1e4 * row.rmse:.2f}", p)
-        table.add_row(row.variant, *cells)
+        table.add_row(row.variant, *cells, str(row.incidents))
     output.print(table)
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import datetime
 import difflib
-import re
 import tomllib
 import typing
 from collections.abc import Iterator, Mapping, Sequence
@@ -19,6 +18,7 @@ from foretrade.agents.ppo_config import PPOConfig
 from foretrade.envs.actions import PositionActions, WeightActions
 from foretrade.envs.rewards import RewardName
 from foretrade.errors import ForetradeError
+from foretrade.forecasters.names import member_name, settings_names
 from foretrade.forecasters.updates import Updates
 from foretrade.markets.costs import Costs
 from foretrade.markets.features import FeatureConfig
@@ -35,11 +35,6 @@ FusionName: TypeAlias = Literal[
 
 class ConfigError(ForetradeError, ValueError):
     """A configuration that cannot be used; the message names the key and the remedy."""
-
-
-def member_name(path: str) -> str:
-    """What a member is called in tables: its shipped name, or what follows the colon."""
-    return re.sub(r"[\w.]+:", "", path)
 
 
 @dataclass(frozen=True)
@@ -76,10 +71,14 @@ class ForecastConfig:
             raise ValueError("members and baselines must name at least one member, each name once")
         if len({self.fusion, *self.also_fused_by}) != 1 + len(self.also_fused_by):
             raise ValueError("fusion and also_fused_by must name each fusion once")
-        wrapped = {part for name in names for part in re.split(r"[()]", name)}
-        strays = [name for name in self.settings if name not in names and name not in wrapped]
+        taken = [name for name in names if name.split("_")[0] == "ensemble"]
+        if taken:
+            raise ValueError(f"a member cannot be called {taken[0]!r}: that is the ensemble's name")
+        paths = (*self.members, *self.baselines)
+        known = [name for path in paths for name in settings_names(path)]
+        strays = [name for name in self.settings if name not in known]
         if strays:
-            raise ValueError(f"settings for {strays[0]!r}, which is no member of this experiment")
+            raise ValueError(f"settings for {strays[0]!r}; they may be for {', '.join(known)}")
         if self.lookback_bars < 1:
             raise ValueError("lookback_bars must be at least 1")
 

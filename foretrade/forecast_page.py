@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from foretrade.config import member_name
+from foretrade.forecasters.names import member_name
 from foretrade.forecasting import NETS, members_of
 from foretrade.job import Job
 from foretrade.lineup import forecasters
+from foretrade.markets.bars import DataError
 from foretrade.markets.labels import forward_returns
 from foretrade.progress import progress
 from foretrade.storage import read_json
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 
 REGIMES = ("calm third", "middle third", "turbulent third")
 COVERAGE_BARS = 252
+LEAST_ROWS = 20  # of losses, for the model confidence set
 CALIBRATED = 5  # forecasts whose calibration is drawn
 
 
@@ -41,6 +43,11 @@ class _Page:
         self.job = job
         rows = job.config.blocks.rows(job.bars)["test"]
         self.block = slice(rows.start, rows.stop - job.label.resolution_bars)  # labels from within it
+        if self.block.stop - self.block.start < 3:
+            raise DataError(
+                f"{job.bars.source}: the test block has {self.block.stop - self.block.start} rows with "
+                "labels, the page needs 3; begin it earlier (blocks.test)"
+            )
         self.names = forecasters(job)
         self.members = tuple(map(member_name, job.config.forecast.members))
         self.labels = forward_returns(job.bars, job.label)[:, 0]
@@ -87,12 +94,21 @@ class _Page:
                 self._column(f"{name}.upper")[self.block],
                 horizon_bars=self.job.label.horizon_bars,
                 std=self._column(f"{name}.std")[self.block],
+                quantiles=self._bounds(name),
             )
             for name in self.names
         }
 
     def _column(self, name: str) -> Floats:
         return self.job.forecasts.column(name)[:, 0]
+
+    def _bounds(self, name: str) -> dict[float, Floats]:
+        """The bounds as the quantiles that they aim at."""
+        from foretrade.forecasters.ensemble import BOUND
+
+        tail = (1 - BOUND) / 2
+        sides = {tail: "lower", 1 - tail: "upper"}
+        return {level: self._column(f"{name}.{side}")[self.block] for level, side in sides.items()}
 
     def _distribution(self, name: str) -> tuple[Floats, Floats]:
         return self._column(f"{name}.mean")[self.block], self._column(f"{name}.std")[self.block]
@@ -112,7 +128,7 @@ class _Page:
         losses = {name: self._squared_errors(name)[self.block] for name in self.names}
         first = {loss.tobytes(): name for name, loss in reversed(losses.items())}
         different = {name: losses[name] for name in losses if name in first.values()}
-        if len(different) < 2:
+        if len(different) < 2 or len(self.labels[self.block]) < LEAST_ROWS:
             return {}
         found = model_confidence_set(different, seed=self.job.config.seed).p_values
         return {name: found[first[loss.tobytes()]] for name, loss in losses.items()}
@@ -150,6 +166,9 @@ class _Page:
         if len(self.members) < 2:
             return {}
         means = np.column_stack([self._column(f"{name}.mean") for name in self.members])
+        for number, name in enumerate(self.members):
+            for rows in self._failed(name):
+                means[rows, number] = np.nan  # what stands there is the mean of the labels
         frame = member_importance(
             means,
             self.members,
@@ -160,6 +179,15 @@ class _Page:
         )
         ways = {"left out": "left_out", "forecasts shuffled": "permuted"}
         return {title: pd.DataFrame(frame[way]) for title, way in ways.items()}
+
+    def _failed(self, member: str) -> list[slice]:
+        """Rows from each failure of a member to its next refit."""
+        happened = read_json(self.job.run.path / "events.json")
+        rows = [e["row"] for e in happened if (e["member"], e["kind"]) == (member, "failed")]
+        if not rows:
+            return []
+        starts = [fold.start for fold in self._walks()[0].folds] + [len(self.labels)]
+        return [slice(row, next(start for start in starts if start > row)) for row in rows]
 
     def _events(self) -> list[str]:
         """Each failure and roll-back; of refits on drift, one line a member."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from foretrade.config import member_name
+from foretrade.forecasters.names import member_name
 from foretrade.job import Job
 from foretrade.progress import progress
 from foretrade.storage import write_json
@@ -25,14 +25,14 @@ def forecast(job: Job) -> list[Path]:
     """Walk every forecaster through all of history: ``forecasts.parquet``."""
     from foretrade.forecasters.rolling import cache_folder, rolling_forecasts
 
-    config = job.config.forecast
+    config, members = job.config.forecast, members_of(job)
     job.record_data()
     walks: list[Walk] = []
     events: list[Event] = []
     table = rolling_forecasts(
         job.bars,
         job.features,
-        members_of(job),
+        members,
         symbol=job.symbol,
         label=job.label,
         schedule=config.schedule,

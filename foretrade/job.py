@@ -9,10 +9,11 @@ from typing import Any
 
 from rich.console import Console
 
-from foretrade.config import ConfigError, Experiment, member_name
+from foretrade.config import ConfigError, Experiment
 from foretrade.envs.actions import WeightActions
 from foretrade.envs.episodes import Episodes
 from foretrade.envs.market import MarketEnv
+from foretrade.forecasters.names import member_name
 from foretrade.markets.bars import Bars, DataError
 from foretrade.markets.features import compute_features
 from foretrade.markets.fills import StaleOpenWarning, stale_open_message

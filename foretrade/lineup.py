@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from foretrade.config import member_name
 from foretrade.envs.market import MarketEnv
+from foretrade.forecasters.names import member_name
 from foretrade.job import Job
 
 if TYPE_CHECKING:

@@ -32,8 +32,10 @@ def data(*, break_at: int = BARS, noise: float = 1.0) -> tuple[np.ndarray, np.nd
     return inputs, labels
 
 
-def walk_of(member, *, schedule=SCHEDULE, updates=None, folder=None, inputs=None, labels=None) -> Walk:
-    made = data()
+def walk_of(
+    member, *, schedule=SCHEDULE, updates=None, folder=None, inputs=None, labels=None, length=BARS
+) -> Walk:
+    made = [values[:length] for values in data()]
     inputs, labels = made[0] if inputs is None else inputs, made[1] if labels is None else labels
     return Walk(
         name="member",
@@ -179,6 +181,56 @@ def test_a_constant_forecast_is_recorded_unless_it_is_meant():
     assert run_walk(walk_of(HistoricalMeanForecaster())).events == ()
 
 
+class ScaledFaulty(ScaledForecaster):
+    """Observes, and goes wrong at fits on so many rows."""
+
+    def __init__(self, member, *, span_bars=50, wrong_from=10**9, wrong_to=10**9):
+        super().__init__(member, span_bars=span_bars)
+        self.wrong_from = wrong_from
+        self.wrong_to = wrong_to
+
+    def fit(self, X, y, sample_weight=None):
+        if self.wrong_from <= len(y) < self.wrong_to:
+            raise FloatingPointError("singular")
+        return super().fit(X, y, sample_weight)
+
+
+class CountingRidge(OnlineRidgeForecaster):
+    """Some of whose refits raise, and whose rows are counted."""
+
+    rows: list[int] = []
+
+    def fit(self, X, y, sample_weight=None):
+        if 380 < len(y) < 480:
+            raise FloatingPointError("singular")
+        self.rows[:] = [len(y)]
+        return super().fit(X, y, sample_weight)
+
+    def update(self, X, y):
+        self.rows.append(len(y))
+        return super().update(X, y)
+
+
+def test_what_matured_before_a_rolled_back_refit_is_learnt_after_it():
+    schedule = WalkForward(refit_every_bars=100, warm_up_bars=200)
+    walk = walk_of(CountingRidge(), schedule=schedule, updates=Updates(7), length=500)
+    walked = run_walk(walk)
+    assert [event.kind for event in walked.events] == ["rolled back"]
+    last = walk.folds[-1].start
+    known = walk.training_rows(last + (499 - last) // 7 * 7)
+    assert sum(CountingRidge.rows) == len(known)
+
+
+def test_a_std_that_is_none_is_told_and_left_out():
+    class Certain(HistoricalMeanForecaster):
+        def predict(self, X):
+            return Forecast(super().predict(X).mean, np.zeros(len(X)))
+
+    walked = run_walk(walk_of(Certain()))
+    assert np.isnan(walked.std).all()
+    assert {event.kind for event in walked.events} == {"no std"}
+
+
 MEMBERS = {
     "plain": (SklearnForecaster(LinearRegression()), Updates()),
     "rolled back": (Faulty((len(SCHEDULE.training_rows(4, 404, RESOLUTION)),), "diverge"), Updates()),
@@ -186,6 +238,14 @@ MEMBERS = {
     "drifting": (SklearnForecaster(LinearRegression()), Updates(on_drift=True)),
     "observing": (ScaledForecaster(LinearRegression(), span_bars=50), Updates()),
     "updated and drifting": (OnlineRidgeForecaster(), Updates(7, on_drift=True)),
+    "observing, drifting, rolled back": (
+        ScaledFaulty(LinearRegression(), wrong_from=450, wrong_to=460),
+        Updates(on_drift=True),
+    ),
+    "observing, drifting, failed": (
+        ScaledFaulty(LinearRegression(), wrong_from=280, wrong_to=320),
+        Updates(on_drift=True, guard=False),
+    ),
 }
 
 
@@ -195,11 +255,9 @@ def test_a_walk_that_was_interrupted_goes_on_to_the_same_bits(name, tmp_path):
     inputs, labels = data(break_at=520, noise=0.3)
     walk = walk_of(member, updates=updates, folder=tmp_path, inputs=inputs, labels=labels)
     whole = run_walk(walk)
-    expected = "rolled back" if name == "rolled back" else "drift" if "drifting" in name else None
-    assert expected in {
-        None,
-        *(event.kind for event in whole.events),
-    }  # so that there is something to find
+    kinds = {"rolled back": "rolled back", "drifting": "drift", "failed": "failed"}
+    expected = {kind for word, kind in kinds.items() if word in name}
+    assert expected <= {event.kind for event in whole.events}  # so that there is something to find
     for kept in range(len(walk.folds)):
         for fold in walk.folds[kept:]:
             walk.fold_path(fold).unlink()
@@ -215,7 +273,7 @@ def test_the_future_is_invisible_also_to_updates_and_detectors(name):
     inputs, labels = data(break_at=520, noise=0.3)
     whole = run_walk(walk_of(member, updates=updates, inputs=inputs, labels=labels))
     rng = np.random.default_rng(1)
-    for cut in (350, 455, 555, 640):
+    for cut in (350, 455, 463, 470, 555, 640):
         changed, later = inputs.copy(), labels.copy()
         changed[cut + 1 :] = rng.normal(size=changed[cut + 1 :].shape)
         later[cut + 1 - RESOLUTION :] = rng.normal(size=len(later) - cut - 1 + RESOLUTION)

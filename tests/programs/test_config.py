@@ -64,7 +64,7 @@ def test_a_configuration_survives_json():
         ("target_volatility=-0.1", "target_volatility must be positive"),
         ("name=a/b", "may hold letters, digits"),
         ("forecast.lookback_bars=0", "lookback_bars must be at least 1"),
-        ("forecast.settings.lstn.epochs=1", "settings for 'lstn', which is no member"),
+        ("forecast.settings.lstn.epochs=1", "settings for 'lstn'; they may be for ridge"),
         ('forecast.members=["ridge", "zero"]', "each name once"),
         ("seed", "must look like costs.fee_bps=5"),
     ],
