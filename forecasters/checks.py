@@ -11,6 +11,7 @@ from sklearn.base import clone
 
 from foretrade.forecasters.base import Forecast, Forecaster, Observing, Updating, WarmStarted, inputs_of
 from foretrade.forecasters.rolling import rolling_forecasts, walk_folds
+from foretrade.forecasters.updates import Updates
 from foretrade.markets.arrays import Floats
 from foretrade.markets.bars import Bars
 from foretrade.markets.features import FeatureConfig, compute_features
@@ -171,6 +172,7 @@ def _walk(forecaster: Forecaster, bars: Bars) -> Floats:
         label=LabelConfig(),
         schedule=SCHEDULE,
         lookback_bars=_lookback_bars(forecaster),
+        updates=Updates(every_bars=10),  # of those that can
     )
     return table.values[:, 0]
 
