@@ -22,3 +22,13 @@ def settings_names(path: str) -> Iterator[str]:
     yield member_name(path)
     if parts := wrapped(path):
         yield from settings_names(parts[1])
+
+
+def check_not_reserved(name: str) -> None:
+    """Refuse what the columns of the ensemble are called.
+
+    Raises:
+        ValueError: The name is taken.
+    """
+    if name.split("_")[0] == "ensemble":
+        raise ValueError(f"a member cannot be called {name!r}: that is the ensemble's name")

@@ -12,6 +12,7 @@ import numpy as np
 from foretrade.forecasters.base import as_forecaster, inputs_of
 from foretrade.forecasters.ensemble import forecast_columns
 from foretrade.forecasters.fusion import FUSIONS
+from foretrade.forecasters.names import check_not_reserved
 from foretrade.forecasters.updates import Event, Updates
 from foretrade.forecasters.walk import Walk, Walked
 from foretrade.forecasters.walker import run_walk
@@ -203,8 +204,7 @@ def _check_names(members: Mapping[str, Any], fusions: Iterable[str], in_ensemble
     if not members:
         raise ValueError("give at least one member")
     for name in members:
-        if name.split("_")[0] == "ensemble":
-            raise ValueError(f"a member cannot be called {name!r}: that is the ensemble's name")
+        check_not_reserved(name)
     for kind in fusions:
         if kind not in FUSIONS:
             raise ValueError(f"unknown fusion {kind!r}; there are {', '.join(FUSIONS)}")

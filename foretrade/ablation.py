@@ -9,7 +9,7 @@ import numpy as np
 
 from foretrade.config import ConfigError
 from foretrade.forecasters.names import member_name
-from foretrade.forecasting import members_of, run_walks
+from foretrade.forecasting import members_of, run_walks, walk_settings
 from foretrade.job import Job
 from foretrade.markets.labels import forward_returns
 
@@ -51,24 +51,14 @@ def ablate(job: Job, member: str, methods: Sequence[str]) -> list[Ablation]:
     unknown = [method for method in methods if method not in METHODS]
     if unknown or not methods:
         raise ConfigError(f"methods must be some of {', '.join(METHODS)}, got {', '.join(methods)!r}")
-    config, members = job.config.forecast, members_of(job)
+    members = members_of(job)
     if member_name(member) not in members:
         raise ConfigError(f"{member!r} is no member of this experiment; it has {', '.join(members)}")
     plain = members[member_name(member)]
     variants = {PLAIN: plain} | {
         method: augmented(plain, methods=(method,), seed=job.config.seed) for method in methods
     }
-    walks = plan_walks(
-        job.bars,
-        job.features,
-        variants,
-        symbol=job.symbol,
-        label=job.label,
-        schedule=config.schedule,
-        lookback_bars=config.lookback_bars,
-        updates=config.updates,
-        cache=cache_folder(),
-    )
+    walks = plan_walks(job.bars, job.features, variants, cache=cache_folder(), **walk_settings(job))
     walked = dict(zip(variants, run_walks(job, walks), strict=True))
     rows = job.config.blocks.rows(job.bars)["validation"]
     block = slice(rows.start, rows.stop - job.label.resolution_bars)

@@ -18,7 +18,7 @@ from foretrade.agents.ppo_config import PPOConfig
 from foretrade.envs.actions import PositionActions, WeightActions
 from foretrade.envs.rewards import RewardName
 from foretrade.errors import ForetradeError
-from foretrade.forecasters.names import member_name, settings_names
+from foretrade.forecasters.names import check_not_reserved, member_name, settings_names
 from foretrade.forecasters.updates import Updates
 from foretrade.markets.costs import Costs
 from foretrade.markets.features import FeatureConfig
@@ -71,9 +71,8 @@ class ForecastConfig:
             raise ValueError("members and baselines must name at least one member, each name once")
         if len({self.fusion, *self.also_fused_by}) != 1 + len(self.also_fused_by):
             raise ValueError("fusion and also_fused_by must name each fusion once")
-        taken = [name for name in names if name.split("_")[0] == "ensemble"]
-        if taken:
-            raise ValueError(f"a member cannot be called {taken[0]!r}: that is the ensemble's name")
+        for name in names:
+            check_not_reserved(name)
         paths = (*self.members, *self.baselines)
         known = [name for path in paths for name in settings_names(path)]
         strays = [name for name in self.settings if name not in known]

@@ -6,13 +6,13 @@ from dataclasses import replace
 from functools import cached_property, partial
 from operator import call
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
 from foretrade.forecasters.names import member_name
-from foretrade.forecasting import NETS, members_of
+from foretrade.forecasting import NETS, members_of, walk_settings
 from foretrade.job import Job
 from foretrade.lineup import forecasters
 from foretrade.markets.bars import DataError
@@ -182,23 +182,21 @@ class _Page:
 
     def _failed(self, member: str) -> list[slice]:
         """Rows from each failure of a member to its next refit."""
-        happened = read_json(self.job.run.path / "events.json")
-        rows = [e["row"] for e in happened if (e["member"], e["kind"]) == (member, "failed")]
+        rows = [e["row"] for e in self.happened if (e["member"], e["kind"]) == (member, "failed")]
         if not rows:
             return []
-        starts = [fold.start for fold in self._walks()[0].folds] + [len(self.labels)]
+        starts = [fold.start for fold in self.walks[0].folds] + [len(self.labels)]
         return [slice(row, next(start for start in starts if start > row)) for row in rows]
 
     def _events(self) -> list[str]:
         """Each failure and roll-back; of refits on drift, one line a member."""
-        happened = read_json(self.job.run.path / "events.json")
         said = [
             f"{e['date']}, {e['member']} {e['kind']}: {e['message']}"
-            for e in happened
+            for e in self.happened
             if e["kind"] != "drift"
         ]
         for member in self.names:
-            days = [e["date"] for e in happened if (e["member"], e["kind"]) == (member, "drift")]
+            days = [e["date"] for e in self.happened if (e["member"], e["kind"]) == (member, "drift")]
             if days:
                 said.append(f"{member} was refitted on drift {len(days)} times: {', '.join(days)}")
         return said
@@ -210,7 +208,7 @@ class _Page:
 
         quick = [
             walk
-            for walk in self._walks()
+            for walk in self.walks
             if walk.name in self.members
             and not any(net in walk.name for net in NETS)
             and inputs_of(walk.member) == "features"
@@ -233,20 +231,19 @@ class _Page:
             show({"members": len(tasks)})
         return dict(zip([walk.name for walk in quick], frames, strict=True))
 
-    def _walks(self) -> list[Walk]:
+    @cached_property
+    def walks(self) -> list[Walk]:
+        """Of the members and baselines, not run."""
         from foretrade.forecasters.rolling import plan_walks
 
-        config = self.job.config.forecast
-        return plan_walks(
-            self.job.bars,
-            self.job.features,
-            members_of(self.job),
-            symbol=self.job.symbol,
-            label=self.job.label,
-            schedule=config.schedule,
-            lookback_bars=config.lookback_bars,
-            updates=config.updates,
-        )
+        job = self.job
+        return plan_walks(job.bars, job.features, members_of(job), **walk_settings(job))
+
+    @cached_property
+    def happened(self) -> list[dict[str, Any]]:
+        """Events of the walks."""
+        events: list[dict[str, Any]] = read_json(self.job.run.path / "events.json")
+        return events
 
     def _on_block(self, walk: Walk) -> Walk:
         """The walk from the fold on in which the block begins: its members carry nothing over."""

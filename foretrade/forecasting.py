@@ -1,9 +1,9 @@
-"""The forecasts of an experiment: the walks of its members, and the page about them."""
+"""The forecasts of an experiment: its members and their walks."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from foretrade.forecasters.names import member_name
 from foretrade.job import Job
@@ -33,11 +33,7 @@ def forecast(job: Job) -> list[Path]:
         job.bars,
         job.features,
         members,
-        symbol=job.symbol,
-        label=job.label,
-        schedule=config.schedule,
-        lookback_bars=config.lookback_bars,
-        updates=config.updates,
+        **walk_settings(job),
         fusion=config.fusion,
         also_fused_by=config.also_fused_by,
         in_ensemble=tuple(map(member_name, config.members)),
@@ -51,6 +47,18 @@ def forecast(job: Job) -> list[Path]:
     days = job.bars.dates
     write_json(happened, [vars(event) | {"date": str(days[event.row].date())} for event in events])
     return [path, happened]
+
+
+def walk_settings(job: Job) -> dict[str, Any]:
+    """What every walk of the experiment has in common, as keywords of ``plan_walks``."""
+    config = job.config.forecast
+    return {
+        "symbol": job.symbol,
+        "label": job.label,
+        "schedule": config.schedule,
+        "lookback_bars": config.lookback_bars,
+        "updates": config.updates,
+    }
 
 
 def members_of(job: Job) -> dict[str, Forecaster]:

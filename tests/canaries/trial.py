@@ -8,23 +8,14 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 
+from foretrade.forecasters.checks import FEATURES
 from foretrade.markets.bars import Bars
-from foretrade.markets.features import FeatureConfig, compute_features
+from foretrade.markets.features import compute_features
 from foretrade.markets.labels import LabelConfig, forward_returns
 from foretrade.markets.nopeek import Compute, random_cuts
 from foretrade.markets.splits import Fold, WalkForward
 from foretrade.markets.synthetic import random_walk
 
-FEATURES = FeatureConfig(
-    return_lags=(0, 1),
-    momentum_bars=(5,),
-    trend_bars=10,
-    scale_span_bars=10,
-    volatility_bars=(5, 20),
-    rsi_bars=5,
-    atr_bars=5,
-    zscore_bars=20,
-)
 LABEL = LabelConfig()
 RESOLUTION = LABEL.resolution_bars
 LOOKBACK_BARS = 3
