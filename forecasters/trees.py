@@ -24,15 +24,9 @@ def random_forest(
     window: str = "last",
 ) -> SklearnForecaster:
     """Random forest (Breiman 2001), with one thread: its parallel sum is not deterministic."""
-    forest = RandomForestRegressor(
-        n_estimators=n_estimators,
-        min_samples_leaf=min_samples_leaf,
-        max_features=max_features,
-        max_samples=max_samples,
-        random_state=seed,
-        n_jobs=1,
+    return _forest(
+        RandomForestRegressor, n_estimators, min_samples_leaf, max_features, max_samples, seed, window
     )
-    return SklearnForecaster(forest, window=window)
 
 
 def extra_trees(
@@ -45,7 +39,16 @@ def extra_trees(
     window: str = "last",
 ) -> SklearnForecaster:
     """Extremely randomised trees (Geurts, Ernst and Wehenkel 2006), on bootstrap samples."""
-    forest = ExtraTreesRegressor(
+    return _forest(
+        ExtraTreesRegressor, n_estimators, min_samples_leaf, max_features, max_samples, seed, window
+    )
+
+
+def _forest(
+    kind: type[Any], n_estimators: int, min_samples_leaf: int, max_features: float, max_samples: float,
+    seed: int, window: str,
+) -> SklearnForecaster:  # fmt: skip
+    forest = kind(
         n_estimators=n_estimators,
         min_samples_leaf=min_samples_leaf,
         max_features=max_features,

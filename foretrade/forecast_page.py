@@ -18,12 +18,12 @@ from foretrade.lineup import forecasters
 from foretrade.markets.bars import DataError
 from foretrade.markets.labels import forward_returns
 from foretrade.progress import progress
+from foretrade.results import score_forecasts
 from foretrade.storage import read_json
 from foretrade.workers import run_parallel
 
 if TYPE_CHECKING:
     from foretrade.forecasters.report import ForecastReport
-    from foretrade.forecasters.scores import ForecastScores
     from foretrade.forecasters.walk import Walk
     from foretrade.markets.arrays import Floats
 
@@ -62,7 +62,7 @@ class _Page:
         return ForecastReport(
             title=f"{self.job.config.name}: {self.job.symbol}",
             setting=self._setting(),
-            scores=self.scores,
+            scores=score_forecasts(self.job),
             confidence=self._confidence(),
             weights=self._weights(),
             pits={n: pit(self.labels[self.block], *self._distribution(n)) for n in shown},
@@ -81,34 +81,8 @@ class _Page:
 
         return resolved_mean(self.labels, self.job.label.resolution_bars)
 
-    @cached_property
-    def scores(self) -> dict[str, ForecastScores]:
-        from foretrade.forecasters.scores import score_forecast
-
-        return {
-            name: score_forecast(
-                self._column(f"{name}.mean")[self.block],
-                self.labels[self.block],
-                self.benchmark[self.block],
-                self._column(f"{name}.lower")[self.block],
-                self._column(f"{name}.upper")[self.block],
-                horizon_bars=self.job.label.horizon_bars,
-                std=self._column(f"{name}.std")[self.block],
-                quantiles=self._bounds(name),
-            )
-            for name in self.names
-        }
-
     def _column(self, name: str) -> Floats:
         return self.job.forecasts.column(name)[:, 0]
-
-    def _bounds(self, name: str) -> dict[float, Floats]:
-        """The bounds as the quantiles that they aim at."""
-        from foretrade.forecasters.ensemble import BOUND
-
-        tail = (1 - BOUND) / 2
-        sides = {tail: "lower", 1 - tail: "upper"}
-        return {level: self._column(f"{name}.{side}")[self.block] for level, side in sides.items()}
 
     def _distribution(self, name: str) -> tuple[Floats, Floats]:
         return self._column(f"{name}.mean")[self.block], self._column(f"{name}.std")[self.block]

@@ -24,6 +24,7 @@ from foretrade.storage import read_json
 if TYPE_CHECKING:
     from foretrade.backtests.metrics import Scores
     from foretrade.backtests.report import Report
+    from foretrade.forecasters.scores import ForecastScores
 
 
 def build_report(job: Job) -> Report:
@@ -57,23 +58,32 @@ def _scores(values: dict[str, Any]) -> Scores:
 
 
 def forecast_scores(job: Job) -> dict[str, dict[str, float | None]]:
-    """Scores of every forecaster on the test block; None is undefined."""
+    """Scores of every forecaster on the test block as they are stored; None is undefined."""
+    return {
+        name: {k: None if math.isnan(v) else v for k, v in scores.as_dict().items()}
+        for name, scores in score_forecasts(job).items()
+    }
+
+
+def score_forecasts(job: Job) -> dict[str, ForecastScores]:
+    """Scores of every forecaster on the test block; the bounds count as the quantiles they aim at."""
+    from foretrade.forecasters.ensemble import BOUND
     from foretrade.forecasters.scores import resolved_mean, score_forecast
 
     rows = job.config.blocks.rows(job.bars)["test"]
     block = slice(rows.start, rows.stop - job.label.resolution_bars)  # no label from after the block
     labels = forward_returns(job.bars, job.label)[:, 0]
     benchmark = resolved_mean(labels, job.label.resolution_bars)[block]
+    tail, horizon = (1 - BOUND) / 2, job.label.horizon_bars
     scores = {}
     for name in forecasters(job):
         mean, std, lower, upper = (
             job.forecasts.column(f"{name}.{part}")[block, 0]
             for part in ("mean", "std", "lower", "upper")
         )
-        horizon = job.label.horizon_bars
         arrays = (mean, labels[block], benchmark, lower, upper)
-        values = score_forecast(*arrays, horizon_bars=horizon, std=std).as_dict()
-        scores[name] = {k: None if math.isnan(v) else v for k, v in values.items()}
+        quantiles = {tail: lower, 1 - tail: upper}
+        scores[name] = score_forecast(*arrays, horizon_bars=horizon, std=std, quantiles=quantiles)
     return scores
 
 
