@@ -41,6 +41,7 @@ class HybridForecaster(BaseEstimator):
         forests: Number of random forests.
         trees: Trees in each.
         min_samples_leaf: Training rows in a leaf at least.
+        max_samples: Share of a forest's rows that each of its trees sees.
         epochs, refit_epochs: Of the network, see ``KerasForecaster``.
         seed: Of the network, the bootstrap samples and the forests.
     """
@@ -53,6 +54,7 @@ class HybridForecaster(BaseEstimator):
         forests: int = 5,
         trees: int = 20,
         min_samples_leaf: int = 20,
+        max_samples: float = 0.25,
         epochs: int = 10,
         refit_epochs: int = 2,
         seed: int = 0,
@@ -62,6 +64,7 @@ class HybridForecaster(BaseEstimator):
         self.forests = forests
         self.trees = trees
         self.min_samples_leaf = min_samples_leaf
+        self.max_samples = max_samples
         self.epochs = epochs
         self.refit_epochs = refit_epochs
         self.seed = seed
@@ -106,7 +109,7 @@ class HybridForecaster(BaseEstimator):
                 n_estimators=self.trees,
                 min_samples_leaf=self.min_samples_leaf,
                 max_features="sqrt",
-                max_samples=0.5,
+                max_samples=self.max_samples,
                 random_state=self.seed * 1000 + number,
                 n_jobs=1,
             )

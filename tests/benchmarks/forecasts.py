@@ -10,6 +10,7 @@ into docs/speed_forecasts.md.
 from __future__ import annotations
 
 import argparse
+import math
 import os
 import platform
 import resource
@@ -26,6 +27,7 @@ import pandas as pd
 from rich.console import Console
 from sklearn.base import clone
 
+from foretrade.forecasters.comparison import diebold_mariano
 from foretrade.forecasters.members import build_member
 from foretrade.forecasters.rolling import plan_walks, rolling_forecasts
 from foretrade.forecasters.walk import Walk
@@ -89,8 +91,11 @@ def timed(work: Callable[[], Any]) -> tuple[float, Any]:
 
 
 def compare_with_plain_loop(bars: Bars, console: Console) -> list[str]:
-    lines = ["| member | plain loop / ours | RMSE, ours / plain loop |", "| --- | --- | --- |"]
-    totals = np.zeros(2)
+    lines = [
+        "| member | plain loop / ours | RMSE, ours / plain loop | Diebold-Mariano p |",
+        "| --- | --- | --- | --- |",
+    ]
+    totals, all_means = np.zeros(2), []
     labels = walks(bars)[0].labels
     seconds, means = zip(*(timed(lambda w=w: walked(w)) for w in walks(bars)), strict=True)
     for walk, own, mean in zip(walks(bars), seconds, means, strict=True):
@@ -98,22 +103,27 @@ def compare_with_plain_loop(bars: Bars, console: Console) -> list[str]:
         slow, plain = timed(lambda walk=walk: plain_loop(walk))
         if walk.name not in CARRIED_OVER:
             np.testing.assert_allclose(mean, plain, rtol=1e-9, atol=1e-15)
-        lines.append(
-            f"| {walk.name} | {slow / own:.1f}× | {rmse(mean - labels) / rmse(plain - labels):.4f} |"
-        )
+        lines.append(f"| {walk.name} | {slow / own:.1f}× | {errors_compared(mean, plain, labels)} |")
         totals += (slow, own)
-    lines.append(f"| all | {totals[0] / totals[1]:.1f}× | |")
+        all_means.append((mean, plain))
+    fused = np.mean(all_means, axis=0)
+    lines.append(f"| ensemble | {totals[0] / totals[1]:.1f}× | {errors_compared(*fused, labels)} |")
     return lines
+
+
+def errors_compared(mean: np.ndarray, plain: np.ndarray, labels: np.ndarray) -> str:
+    """Ratio of the root mean squared errors, and how likely luck makes such a difference."""
+    known = np.isfinite(mean) & np.isfinite(plain) & np.isfinite(labels)
+    own, other = ((forecast - labels)[known] ** 2 for forecast in (mean, plain))
+    p = diebold_mariano(own, other).p_value
+    ratio = math.sqrt(own.mean() / other.mean())
+    return f"{ratio:.4f} | {'–' if math.isnan(p) else f'{p:.2f}'}"
 
 
 def walked(walk: Walk) -> np.ndarray:
     from foretrade.forecasters.walker import run_walk
 
     return run_walk(walk).mean
-
-
-def rmse(errors: np.ndarray) -> float:
-    return float(np.sqrt(np.nanmean(errors**2)))
 
 
 def slowest_first(pool: ProcessPoolExecutor) -> Callable[..., Any]:

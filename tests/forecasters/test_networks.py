@@ -220,7 +220,7 @@ def test_a_hybrid_is_bagged_forests_on_what_the_encoder_sees():
     for number in range(2):
         rows = np.random.default_rng([1, number]).integers(400, size=400)
         forest = RandomForestRegressor(
-            3, min_samples_leaf=20, max_features="sqrt", max_samples=0.5, random_state=1000 + number
+            3, min_samples_leaf=20, max_features="sqrt", max_samples=0.25, random_state=1000 + number
         )
         means.append(forest.fit(seen[rows], y[rows]).predict(seen))
     assert_allclose(hybrid.predict(X).mean, np.mean(means, axis=0), rtol=1e-12)
