@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from foretrade.backtests import pictures
+from foretrade.backtests.deflation import deflated_sharpe
 from foretrade.backtests.engine import Run
 from foretrade.backtests.league import Row, markdown_table, number, table_cells
 from foretrade.backtests.metrics import Scores
-from foretrade.backtests.significance import deflated_sharpe, sharpe_difference_interval
+from foretrade.backtests.significance import sharpe_difference
 from foretrade.pages import data_uri, render
 from foretrade.storage import write_text
 
@@ -70,7 +71,8 @@ class Report:
         benchmark = next(row for row in self.rows if row.strategy.label == self.benchmark)
         returns, other = (self.runs[row.median_run].returns.to_numpy() for row in (agent, benchmark))
         deflated = deflated_sharpe(returns, self.trials.count, self.trials.variance)
-        low, high = sharpe_difference_interval(returns, other, self.periods_per_year)
+        difference = sharpe_difference(returns, other, self.periods_per_year)
+        low, high = difference.low, difference.high
         seeds = f"median of {runs} seeds, which range from {number(agent.sharpe_min)} to "
         return (
             f"{_finding(scores, deflated, low)}: {label} has a net Sharpe ratio of "
