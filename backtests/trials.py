@@ -24,7 +24,8 @@ import numpy as np
 from scipy import stats
 
 from foretrade.backtests.chain import Chain, Head, Record
-from foretrade.backtests.significance import expected_best_sharpe, sharpe_ratio
+from foretrade.backtests.deflation import expected_best_sharpe
+from foretrade.backtests.significance import sharpe_ratio
 from foretrade.errors import ForetradeError
 from foretrade.markets.arrays import Floats
 from foretrade.storage import atomic_path, content_hash
@@ -202,7 +203,7 @@ def count(records: Sequence[Record], *, bars: int | None = None, spread: str = "
             )
         if len(ratios) > 1:
             best = max(best, expected_best_sharpe(number, float(np.var(ratios, ddof=1))))
-    unit = expected_best_sharpe(len(records), 1.0)
+    unit = expected_best_sharpe(max(len(records), 1), 1.0)
     return Trials(len(records), (best / unit) ** 2 if unit else 0.0)
 
 

@@ -88,7 +88,7 @@ def test_other_settings_add_up_and_deflate_the_first_run(first, runs):
 
 
 def deflated(report) -> float:
-    from foretrade.backtests.significance import deflated_sharpe
+    from foretrade.backtests.deflation import deflated_sharpe
 
     returns = report.runs[report.rows[0].median_run].returns.to_numpy()
     return deflated_sharpe(returns, report.trials.count, report.trials.variance)
