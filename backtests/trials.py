@@ -75,6 +75,7 @@ class Trial:
         block: Bars on which it was scored.
         returns: Simple, per bar, after costs ``[bars]``; of a forecast, which pays none, the sign of
             the forecast times the return that followed.
+        first: Date of the first of them; trials with the same can be laid side by side.
     """
 
     kind: Kind
@@ -85,6 +86,7 @@ class Trial:
     symbol: str
     block: Block
     returns: Floats
+    first: str = ""
 
 
 class Ledger:

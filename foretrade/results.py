@@ -13,6 +13,7 @@ from foretrade.lineup import (
     forecasters,
     strategies,
 )
+from foretrade.luck import luck
 from foretrade.markets.cleaning import inspect_bars
 from foretrade.markets.labels import forward_returns
 from foretrade.storage import read_json
@@ -107,8 +108,28 @@ def _setting(job: Job) -> dict[str, str]:
         else ", ".join(f"{weight:g}" for weight in config.market.positions),
         "Refits": f"every {config.forecast.schedule.refit_every_bars} bars, walk-forward",
         "Training": f"{config.ppo.steps} steps, seeds {config.seed} to {config.seed + config.seeds - 1}",
+        "Trials": _selection(job),
         "Other than the default": ", ".join(changes(config)) or "nothing",
     }
+
+
+def _selection(job: Job) -> str:
+    """What luck explains, in one line."""
+    found = luck(job)
+    chosen, best = found["overfitting"], found["superior_ability"]
+    said = [
+        f"{found['trials']['count']} on these prices",
+        f"{found['trials']['checkpoints']} checkpoints are as many as "
+        f"{found['trials']['effective_checkpoints']} independent ones",
+    ]
+    if "probability" in chosen:
+        said.append(f"probability that choosing among them overfits {chosen['probability']:.2f}")
+    if "p_values" in best:
+        said.append(
+            f"p-value of the best of all against {BENCHMARK.lower()} "
+            f"{best['p_values']['consistent']:.2f}"
+        )
+    return ", ".join(said)
 
 
 def _warnings(job: Job) -> list[str]:
