@@ -65,9 +65,8 @@ class Task:
 
 
 def run_task(task: Task) -> None:
-    """Judge the markets of a task, unless that is done."""
-    if not task.path.is_file():
-        write_json(task.path, [asdict(run_case(case)) for case in task.cases])
+    """Judge the markets of a task, and keep the results."""
+    write_json(task.path, [asdict(run_case(case)) for case in task.cases])
 
 
 def measure(cases: Sequence[Case], *, folder: Path, workers: int, console: Console) -> list[Result]:
@@ -88,7 +87,7 @@ def measure(cases: Sequence[Case], *, folder: Path, workers: int, console: Conso
     with progress(console, "calibrate", {"markets": len(cases)}) as show:
         run_parallel(
             run_task,
-            tasks,
+            [task for task in tasks if not task.path.is_file()],
             workers=workers,
             log=folder / "calibration.log",
             tick=lambda: show(finished()),

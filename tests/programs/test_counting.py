@@ -95,7 +95,9 @@ def test_luck_is_measured_on_all_that_was_tried_on_the_same_bars(first):
     assert found["trials"]["checkpoints"] == len(trials(first, "validation")) == 20
     assert 1 <= found["trials"]["effective_checkpoints"] <= 20
     assert 0 <= found["overfitting"]["probability"] <= 1
-    assert found["superior_ability"]["strategies"] == 5  # two policies, three rules: the ensemble is ridge
+    assert (
+        found["superior_ability"]["strategies"] == 5
+    )  # two policies, three rules: the ensemble is ridge
     p_values = found["superior_ability"]["p_values"]
     assert p_values["lower"] <= p_values["consistent"] <= p_values["upper"]
     assert "29 on these prices, 20 checkpoints are as many as" in build_report(first).setting["Trials"]
