@@ -155,13 +155,25 @@ class Ledger:
             TrialsError: They are not there, or were changed.
         """
         path = self._path(record["series"])
+        remedy = f"'foretrade report' of run {record['run']} writes them again"
         try:
             returns: Floats = np.load(path, allow_pickle=False)
         except (OSError, ValueError) as error:
-            raise TrialsError(f"{path}: the returns of {record['name']} are not there") from error
+            raise TrialsError(f"{path}: no returns of {record['name']} there; {remedy}") from error
         if content_hash(returns) != record["series"]:
-            raise TrialsError(f"{path}: the returns of {record['name']} were changed")
+            what = f"the returns of {record['name']} were changed"
+            raise TrialsError(f"{path}: {what}; delete the file, then {remedy}")
         return returns
+
+    def damaged(self) -> list[str]:
+        """What :meth:`returns` raises, trial by trial."""
+        found = []
+        for record in filter(_is_trial, self.chain.records()):
+            try:
+                self.returns(record)
+            except TrialsError as error:
+                found.append(str(error))
+        return found
 
     def faults(self, heads: Mapping[str, Head]) -> list[str]:
         """What is wrong with the chain, each naming its line; see :meth:`Chain.faults`."""

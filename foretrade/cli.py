@@ -13,7 +13,6 @@ from rich.console import Console
 if TYPE_CHECKING:
     from foretrade.backtests.report import Report
     from foretrade.job import Job
-    from foretrade.markets.bars import Bars
     from foretrade.rundir import RunDirectory
 
 app = typer.Typer(
@@ -161,6 +160,7 @@ def data(
 ) -> None:
     """What is in a data set, and what is wrong with it."""
     from foretrade.markets.sources import PACKAGED, DataConfig, load_bars
+    from foretrade.terminal import print_bars
 
     if list_:
         for name, packaged in PACKAGED.items():
@@ -178,7 +178,7 @@ def data(
         stamps="open" if stamps == "open" else "close",
         adjust=adjust,
     )
-    _describe(load_bars(config))
+    print_bars(load_bars(config), output)
 
 
 @app.command(epilog="Example: foretrade trials runs")
@@ -188,20 +188,16 @@ def trials(
     ),
 ) -> None:
     """What was tried on which data, and whether its record is whole (exit code 1 if not)."""
-    from rich import box
-    from rich.table import Table as RichTable
-
     from foretrade.backtests.trials import Ledger
-    from foretrade.counting import heads, summarise
+    from foretrade.counting import heads
+    from foretrade.rundir import RunError
+    from foretrade.terminal import print_trials
 
-    ledger = Ledger(runs / "trials.jsonl")
-    table = RichTable(title="Trials, Sharpe ratios a bar", box=box.SIMPLE_HEAD, title_justify="left")
-    for name in ("data", "symbol", "block", "bars", "trials", "best", "best by luck", "which"):
-        table.add_column(name, justify="right" if name in ("bars", "trials", "best") else "left")
-    for row in summarise(ledger):
-        table.add_row(*row)
-    output.print(table)
-    faults = ledger.faults(heads(runs))
+    ledger, noted = Ledger(runs / "trials.jsonl"), heads(runs)
+    if not (noted or ledger.path.is_file()):
+        raise RunError(f"{ledger.path}: no trials there; name the folder that holds the runs")
+    print_trials(ledger, output)
+    faults = ledger.faults(noted) + ledger.damaged()
     for fault in faults:
         errors.print(f"broken: {fault}", markup=False, highlight=False, soft_wrap=True)
     if faults:
@@ -307,24 +303,6 @@ def _print_table(job: Job, page: Report) -> None:
     output.print(
         f"report: {job.run.path / 'report.html'}", markup=False, highlight=False, soft_wrap=True
     )
-
-
-def _describe(bars: Bars) -> None:
-    from foretrade.markets.cleaning import inspect_bars
-
-    lines = {
-        "source": bars.source,
-        "symbols": ", ".join(bars.symbols),
-        "bars": f"{len(bars)} of {bars.frequency}, {bars.periods_per_year:g} a year",
-        "first close": str(bars.closes_at[0].tz_convert(bars.timezone)),
-        "last close": str(bars.closes_at[-1].tz_convert(bars.timezone)),
-        "content hash": bars.content_hash,
-    }
-    for key, value in lines.items():
-        output.print(f"{key:<13} {value}", markup=False, highlight=False, soft_wrap=True)
-    for finding in inspect_bars(bars):
-        text = f"look at       {finding.symbol}: {finding.message}"
-        output.print(text, style="yellow", markup=False, highlight=False, soft_wrap=True)
 
 
 MARKERS = ("<!-- foretrade table -->", "<!-- /foretrade table -->")

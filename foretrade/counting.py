@@ -173,7 +173,7 @@ def summarise(ledger: Ledger) -> Iterator[tuple[str, ...]]:
         yield (
             place[0][:8],
             *place[1:],
-            f"{bars[0]} to {bars[-1]}" if len(bars) > 1 else str(bars[0]),
+            f"{bars[0]}–{bars[-1]}" if len(bars) > 1 else str(bars[0]),
             str(found.count),
             f"{best['sharpe'] or 0.0:.3f}",
             f"{expected_best_sharpe(found.count, found.variance):.3f}",

@@ -92,12 +92,16 @@ def test_returns_are_read_as_they_were_recorded(ledger):
     record = ledger.records("data", "SPX", "validation")[0]
     np.testing.assert_array_equal(ledger.returns(record), trial(0).returns)
     path = ledger.path.parent / "trials" / f"{record['series']}.npy"
+    assert ledger.damaged() == []
     np.save(path, np.zeros(100))
     with pytest.raises(TrialsError, match="the returns of rule-0 were changed"):
         ledger.returns(record)
     path.unlink()
-    with pytest.raises(TrialsError, match="the returns of rule-0 are not there"):
+    with pytest.raises(TrialsError, match="no returns of rule-0 there; 'foretrade report' of run run"):
         ledger.returns(record)
+    assert len(ledger.damaged()) == 1
+    ledger.record([trial(0)])  # as it says
+    assert ledger.damaged() == []
 
 
 @pytest.mark.parametrize("returns", [[0.1], [0.1, np.nan], [[0.1, 0.2]]])
