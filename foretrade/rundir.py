@@ -44,7 +44,7 @@ class RunDirectory:
 
     ``manifest.json`` holds the configuration and the data, and for each step a key (hash of
     everything it depends on), the hashes of its outputs, the revision and library versions that
-    made them, and its wall time.
+    made them, and its wall time; and the end of the ledger of trials beside it.
     """
 
     path: Path
