@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,9 +13,10 @@ import pytest
 from rich.console import Console
 from typer.testing import CliRunner
 
+from foretrade.backtests.engine import read_runs, write_runs
 from foretrade.cli import app
 from foretrade.config import read_config
-from foretrade.counting import compared, faults, ledger_of, record_run, state
+from foretrade.counting import compared, faults, ledger_of, record_run, record_strategies, state
 from foretrade.experiment import run_steps
 from foretrade.job import Job
 from foretrade.luck import luck
@@ -64,6 +67,22 @@ def test_the_returns_of_a_checkpoint_are_those_that_it_was_chosen_by(first):
     growth = [float(np.log1p(ledger.returns(r)).sum()) for r in ledger.records(*place)[:2]]
     told = pd.read_csv(first.run.path / "policy" / "ppo-seed-0" / "validation.csv")["log_growth"]
     np.testing.assert_allclose(growth, told, rtol=1e-9)
+
+
+def test_a_ruined_account_earns_nothing_any_more(first, tmp_path):
+    folder = shutil.copytree(first.run.path, tmp_path / "ruined")
+    runs = read_runs(folder / "ledger.parquet")
+    lost = runs["sign-ridge"].ledger.iloc[:50].copy()
+    lost.iloc[-1, lost.columns.get_loc("equity")] = -5.0
+    changed = runs | {"sign-ridge": replace(runs["sign-ridge"], ledger=lost)}
+    write_runs(list(changed.values()), folder / "ledger.parquet")
+    job = job_of(folder)
+    record_strategies(job)
+    records = ledger_of(job).records(job.bars.content_hash, job.symbol, "test")
+    returns = {record["name"]: ledger_of(job).returns(record) for record in records}["sign-ridge"]
+    assert len(returns) == len(runs["flat"].ledger)
+    assert returns[49] == -1.0
+    assert (returns[50:] == 0).all()
 
 
 def test_nothing_is_counted_twice(first):
