@@ -31,7 +31,8 @@ def build_report(job: Job) -> Report:
     """The report of a run whose backtest is done; nothing is written."""
     from foretrade.backtests.engine import read_runs
     from foretrade.backtests.league import league_rows
-    from foretrade.backtests.report import Report, Trials
+    from foretrade.backtests.report import Report
+    from foretrade.backtests.trials import Trials
 
     runs = read_runs(job.run.path / "ledger.parquet")
     stored = read_json(job.run.path / "scores.json")

@@ -1,0 +1,78 @@
+"""The one decision: an edge, or luck."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from foretrade.backtests.significance import (
+    deflated_sharpe,
+    sharpe_difference_interval,
+    sharpe_interval,
+    sharpe_ratio,
+)
+from foretrade.backtests.trials import Trials
+from foretrade.markets.arrays import Floats
+
+CONFIDENCE = 0.95
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What the returns of a strategy after costs show.
+
+    NaN is "undefined": the returns do not vary, or they are fewer than a test needs.
+
+    Args:
+        edge: The interval of the Sharpe ratio lies above zero and the deflated Sharpe ratio above
+            ``CONFIDENCE``: luck does not explain the gain.
+        beats_benchmark: The interval of the difference to the benchmark lies above zero.
+        sharpe, low, high: Annualised Sharpe ratio with its 95 % interval.
+        deflated: Probability that the true ratio exceeds what the best of the trials shows by luck.
+        trials: Compared before this one was shown.
+        difference_low, difference_high: 95 % interval of the annualised Sharpe ratio less that of
+            the benchmark.
+    """
+
+    edge: bool
+    beats_benchmark: bool
+    sharpe: float
+    low: float
+    high: float
+    deflated: float
+    trials: Trials
+    difference_low: float
+    difference_high: float
+
+    @property
+    def finding(self) -> str:
+        """In words."""
+        if not self.edge:
+            return "No edge after costs"
+        if not self.beats_benchmark:
+            return "A gain after costs that luck does not explain, but no proven edge over the benchmark"
+        return "An edge over the benchmark, after costs, that luck does not explain"
+
+
+def judge(returns: Floats, benchmark: Floats, trials: Trials, periods_per_year: float) -> Verdict:
+    """Decide whether a strategy has an edge.
+
+    Args:
+        returns: Simple returns a bar after all costs ``[bars]``.
+        benchmark: Of buy-and-hold over the same bars.
+        trials: Everything that was compared before these returns were shown.
+        periods_per_year: Bars a year.
+    """
+    low, high = sharpe_interval(returns, periods_per_year)
+    deflated = deflated_sharpe(returns, trials.count, trials.variance)
+    difference_low, difference_high = sharpe_difference_interval(returns, benchmark, periods_per_year)
+    return Verdict(
+        edge=low > 0 and deflated > CONFIDENCE,
+        beats_benchmark=difference_low > 0,
+        sharpe=sharpe_ratio(returns, periods_per_year),
+        low=low,
+        high=high,
+        deflated=deflated,
+        trials=trials,
+        difference_low=difference_low,
+        difference_high=difference_high,
+    )
