@@ -15,9 +15,11 @@ from foretrade.agents.baselines import Rule
 from foretrade.backtests.engine import run
 from foretrade.backtests.sweep import sweep
 from foretrade.envs.market import MarketEnv
+from foretrade.envs.observation import market_rows
 from foretrade.markets.arrays import Floats
 from foretrade.markets.labels import LabelConfig, forward_returns
 from foretrade.markets.rules import Rules
+from foretrade.markets.table import Table
 from foretrade.storage import atomic_path, content_hash
 
 
@@ -92,16 +94,23 @@ def decision_rows(env: MarketEnv) -> range:
     return env.rows[:-1]
 
 
-def asked_weights(rule: Rule, env: MarketEnv) -> Floats:
+def asked_weights(rule: Rule, env: MarketEnv, table: Table | None = None) -> Floats:
     """Target weights of a rule that reads the table alone, at every decision of the block, ``[steps]``.
 
     Rounded to the actions of the market, as if it had been stepped.
 
+    Args:
+        env: Of one symbol, that shows only the last bar.
+        table: In place of the market's, with the columns that it shows.
+
     Raises:
         ValueError: The rule reads the account, which is not known beforehand.
     """
-    rows = decision_rows(env)
-    shown = env.market.current[rows.start : rows.stop]
+    rows, part = decision_rows(env), env.parts[0]
+    every = env.market.current
+    if table is not None:
+        every = market_rows(table, env.view.current, part.assets, part.known)
+    shown = every[rows.start : rows.stop]
     account = np.full((len(shown), len(env.layout.entries) - shown.shape[1]), np.nan, np.float32)
     weights = rule.weights(np.concatenate([shown, account], axis=1))
     if np.isnan(weights).any():

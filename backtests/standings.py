@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from typing import Any
 
 import numpy as np
 from scipy import stats
@@ -69,6 +70,16 @@ class Standing:
     def label(self) -> str:
         """Its name in the league."""
         return f"{self.forecaster}, {self.rule.replace('_', ' ')}" if self.rule else self.forecaster
+
+    def flat(self, cost_scales: Sequence[float]) -> dict[str, Any]:
+        """One value a column: folds and levels of costs are spread out."""
+        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        folds, levels = values.pop("fold_sharpes"), values.pop("level_sharpes")
+        values |= {f"sharpe_fold_{number}": sharpe for number, sharpe in enumerate(folds, start=1)}
+        return values | {
+            f"sharpe_at_costs_{scale:g}": sharpe
+            for scale, sharpe in zip(cost_scales, levels, strict=True)
+        }
 
 
 def standing(

@@ -39,7 +39,7 @@ def means(job: Job) -> list[str]:
 
 
 def unscaled(forecasts: Table, names: Iterable[str]) -> Table:
-    """Mean and std of forecasters as ``<name>.mean.unscaled``: their unit tells the market not to scale them."""
+    """Means and stds as ``<name>.mean.unscaled``, in a unit that tells markets not to scale them."""
     wanted = [f"{name}.{part}" for name in names for part in ("mean", "std")]
     columns = tuple(Column(f"{name}.unscaled", "return") for name in wanted)
     return replace(forecasts.select(wanted), columns=columns)
