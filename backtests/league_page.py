@@ -70,8 +70,8 @@ class LeaguePage:
             f"{number(best.sharpe_high)}; above what the best of the trials shows by luck with "
             f"probability {number(best.deflated)}), against {number(hold.sharpe)} for buy and hold and "
             f"{number(luck.sharpe)} for trading at random as often. If no forecaster had a higher "
-            f"mean return than buy and hold, the best would look this good with a chance of {number(p)}; "
-            f"than cash, {number(cash)} (Hansen's SPA)."
+            f"mean return than buy and hold, the best would look this good with a chance of {number(p)} "
+            f"(Hansen's SPA); than cash, {number(cash)}."
         )
 
     def reference(self, name: str) -> Standing:
@@ -89,8 +89,8 @@ class LeaguePage:
         if not math.isnan(ranked.kendall_w):
             said.append(
                 f"Ranks in {len(self.folds)} folds: Kendall's W {number(ranked.kendall_w)} (1: the same "
-                f"in each; p {number(ranked.p_value)} if ranks were drawn by lot), mean rank correlation "
-                f"of two folds {number(ranked.mean_correlation)}."
+                f"in each; p {number(ranked.p_value)} if drawn by lot), mean rank correlation of "
+                f"two folds {number(ranked.mean_correlation)}."
             )
         if self.tests.left_out:
             said.append(

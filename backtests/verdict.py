@@ -4,12 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from foretrade.backtests.significance import (
-    deflated_sharpe,
-    sharpe_difference_interval,
-    sharpe_interval,
-    sharpe_ratio,
-)
+from foretrade.backtests.deflation import deflated_sharpe
+from foretrade.backtests.significance import sharpe_difference, sharpe_interval, sharpe_ratio
 from foretrade.backtests.trials import Trials
 from foretrade.markets.arrays import Floats
 
@@ -64,15 +60,15 @@ def judge(returns: Floats, benchmark: Floats, trials: Trials, periods_per_year: 
     """
     low, high = sharpe_interval(returns, periods_per_year)
     deflated = deflated_sharpe(returns, trials.count, trials.variance)
-    difference_low, difference_high = sharpe_difference_interval(returns, benchmark, periods_per_year)
+    difference = sharpe_difference(returns, benchmark, periods_per_year)
     return Verdict(
         edge=low > 0 and deflated > CONFIDENCE,
-        beats_benchmark=difference_low > 0,
+        beats_benchmark=difference.low > 0,
         sharpe=sharpe_ratio(returns, periods_per_year),
         low=low,
         high=high,
         deflated=deflated,
         trials=trials,
-        difference_low=difference_low,
-        difference_high=difference_high,
+        difference_low=difference.low,
+        difference_high=difference.high,
     )
