@@ -63,7 +63,7 @@ def judge(returns: Floats, benchmark: Floats, trials: Trials, periods_per_year: 
     difference = sharpe_difference(returns, benchmark, periods_per_year)
     return Verdict(
         edge=low > 0 and deflated > CONFIDENCE,
-        beats_benchmark=difference.low > 0,
+        beats_benchmark=difference.low > 0 and difference.p_value < 1 - CONFIDENCE,
         sharpe=sharpe_ratio(returns, periods_per_year),
         low=low,
         high=high,

@@ -39,14 +39,14 @@ def build_report(job: Job) -> Report:
     scores = {name: _scores(values) for name, values in stored["strategies"].items()}
     return Report(
         title=f"{job.config.name}: {job.symbol}",
-        setting=_setting(job),
+        setting=setting_of(job),
         rows=league_rows(strategies(job), scores),
         benchmark=BENCHMARK,
         runs=runs,
         forecasts=stored["forecasts"],
         trials=Trials(**stored["trials"]),
         periods_per_year=job.bars.periods_per_year,
-        warnings=_warnings(job),
+        warnings=warnings_of(job),
         tearsheets={},
     )
 
@@ -102,7 +102,8 @@ def count_trials(job: Job) -> dict[str, float]:
     return {"count": len(sharpes), "variance": variance}
 
 
-def _setting(job: Job) -> dict[str, str]:
+def setting_of(job: Job) -> dict[str, str]:
+    """Data, blocks, costs and whatever else the results depend on, in words."""
     config, blocks = job.config, job.config.blocks.rows(job.bars)
     days = job.bars.dates
     spans = {
@@ -130,7 +131,8 @@ def _setting(job: Job) -> dict[str, str]:
     }
 
 
-def _warnings(job: Job) -> list[str]:
+def warnings_of(job: Job) -> list[str]:
+    """What a reader of any result has to know first."""
     found = [finding.message for finding in inspect_bars(job.bars)]
     if job.config.market.fill == "same_close":
         found.insert(0, "Idealised fills: orders trade at the very close on which they were decided.")
