@@ -61,7 +61,7 @@ class Report:
             f"95 % interval {number(found.low)} to {number(found.high)}), against "
             f"{number(benchmark.scores.sharpe)} for {self.benchmark.lower()} (95 % interval of the "
             f"difference {number(found.difference_low)} to {number(found.difference_high)}). "
-            f"Probability of a Sharpe ratio above what the best of {self.trials.count} trials would "
+            f"Probability of a Sharpe ratio above what the best of {self.trials} would "
             f"show by luck: {found.deflated:.2f}."
         )
 

@@ -19,8 +19,8 @@ class Verdict:
     NaN is "undefined": the returns do not vary, or they are fewer than a test needs.
 
     Args:
-        edge: The interval of the Sharpe ratio lies above zero and the deflated Sharpe ratio above
-            ``CONFIDENCE``: luck does not explain the gain.
+        edge: The interval of the Sharpe ratio lies above zero, the deflated Sharpe ratio above
+            ``CONFIDENCE``, and the record of trials is whole: luck does not explain the gain.
         beats_benchmark: The interval of the difference to the benchmark lies above zero.
         sharpe, low, high: Annualised Sharpe ratio with its 95 % interval.
         deflated: Probability that the true ratio exceeds what the best of the trials shows by luck.
@@ -42,6 +42,8 @@ class Verdict:
     @property
     def finding(self) -> str:
         """In words."""
+        if not self.edge and self.low > 0 and self.deflated > CONFIDENCE:
+            return "A gain after costs, but the record of trials is broken: luck is not ruled out"
         if not self.edge:
             return "No edge after costs"
         if not self.beats_benchmark:
@@ -62,7 +64,7 @@ def judge(returns: Floats, benchmark: Floats, trials: Trials, periods_per_year: 
     deflated = deflated_sharpe(returns, trials.count, trials.variance)
     difference = sharpe_difference(returns, benchmark, periods_per_year)
     return Verdict(
-        edge=low > 0 and deflated > CONFIDENCE,
+        edge=low > 0 and deflated > CONFIDENCE and trials.whole,
         beats_benchmark=difference.low > 0 and difference.p_value < 1 - CONFIDENCE,
         sharpe=sharpe_ratio(returns, periods_per_year),
         low=low,

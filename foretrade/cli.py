@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -149,6 +151,25 @@ def report(
         _splice(into, (job.run.path / "report.md").read_text(encoding="utf-8"))
 
 
+@app.command(epilog="Example: foretrade league runs/first")
+def league(
+    target: Target = None,
+    out: Out = None,
+    seed: Seed = None,
+    set_: Set = None,
+    workers: Workers = 0,
+) -> None:
+    """Every forecaster traded by the same rules: what each earns after costs, and what members are worth."""
+    from foretrade.job import Job
+    from foretrade.league import league as play
+
+    job = Job(_run_directory(target, out, seed, set_ or []), output, workers)
+    output.print(f"run: {job.run.path}", highlight=False)
+    with _says_how_to_go_on(job):
+        folder = play(job)
+    _print_league(folder)
+
+
 @app.command(epilog='Example: foretrade data prices.csv --timezone "America/New_York"')
 def data(
     source: Annotated[str | None, typer.Argument(help="A packaged name, a file or a folder.")] = None,
@@ -179,6 +200,34 @@ def data(
         adjust=adjust,
     )
     _describe(load_bars(config))
+
+
+@app.command(epilog="Example: foretrade trials runs")
+def trials(
+    runs: Annotated[Path, typer.Argument(metavar="[RUNS_FOLDER]", help="Where the runs are.")] = Path(
+        "runs"
+    ),
+) -> None:
+    """What was tried on which data, and whether its record is whole (exit code 1 if not)."""
+    from rich import box
+    from rich.table import Table as RichTable
+
+    from foretrade.backtests.trials import Ledger
+    from foretrade.counting import heads, summarise
+
+    ledger = Ledger(runs / "trials.jsonl")
+    table = RichTable(title="Trials, Sharpe ratios a bar", box=box.SIMPLE_HEAD, title_justify="left")
+    for name in ("data", "symbol", "block", "bars", "trials", "best", "best by luck", "which"):
+        table.add_column(name, justify="right" if name in ("bars", "trials", "best") else "left")
+    for row in summarise(ledger):
+        table.add_row(*row)
+    output.print(table)
+    faults = ledger.faults(heads(runs))
+    for fault in faults:
+        errors.print(f"broken: {fault}", markup=False, highlight=False, soft_wrap=True)
+    if faults:
+        raise typer.Exit(1)
+    output.print(f"{ledger.path}: whole", markup=False, highlight=False, soft_wrap=True)
 
 
 @app.command(epilog="Example: foretrade check my_package.models:MyForecaster")
@@ -235,15 +284,21 @@ def _do(
 
     job = Job(_run_directory(target, out, seed, overrides or []), output, workers)
     output.print(f"run: {job.run.path}", highlight=False)
-    try:
+    with _says_how_to_go_on(job):
         run_steps(job, steps)
+    if show_table:
+        _print_table(job, build_report(job))
+    return job
+
+
+@contextmanager
+def _says_how_to_go_on(job: Job) -> Iterator[None]:
+    try:
+        yield
     except KeyboardInterrupt:
         resume = f"interrupted; go on with: foretrade {sys.argv[1]} {job.run.path}"
         errors.print(resume, markup=False, highlight=False, soft_wrap=True)
         raise typer.Exit(130) from None
-    if show_table:
-        _print_table(job, build_report(job))
-    return job
 
 
 def _run_directory(
@@ -279,6 +334,36 @@ def _print_table(job: Job, page: Report) -> None:
     output.print(
         f"report: {job.run.path / 'report.html'}", markup=False, highlight=False, soft_wrap=True
     )
+
+
+def _print_league(folder: Path) -> None:
+    """The table of Markdown that the league has written, as far as it fits, and its verdict."""
+    from rich import box
+    from rich.table import Table as RichTable
+
+    from foretrade.backtests.league_page import NARROW
+
+    verdict, _, header, _, *rest = (folder / "league.md").read_text(encoding="utf-8").splitlines()
+    rows = [_cells(line) for line in rest[: rest.index("")]]
+    names = _cells(header)
+    columns = range(len(names)) if output.width >= 190 else NARROW
+    table = RichTable(
+        title="Test block, after all costs",
+        box=box.SIMPLE_HEAD,
+        padding=(0, 1, 0, 0),
+        title_justify="left",
+    )
+    for column in columns:
+        table.add_column(names[column], justify="right" if column else "left", no_wrap=column > 0)
+    for row in rows:
+        table.add_row(*(row[column] for column in columns))
+    output.print(table)
+    output.print(verdict.strip("*"), markup=False, highlight=False)
+    output.print(f"page: {folder / 'league.html'}", markup=False, highlight=False, soft_wrap=True)
+
+
+def _cells(line: str) -> list[str]:
+    return [cell.strip() for cell in line.strip("|").split("|")]
 
 
 def _describe(bars: Bars) -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from foretrade.agents.ppo_config import PPOConfig
+from foretrade.counting import record_checkpoints, record_run, record_strategies, state
 from foretrade.envs.episodes import Episodes
 from foretrade.envs.market import MarketEnv
 from foretrade.forecasting import forecast
@@ -25,7 +26,7 @@ from foretrade.lineup import (
     rules,
 )
 from foretrade.progress import progress
-from foretrade.results import build_report, count_trials, forecast_scores
+from foretrade.results import build_report, forecast_scores
 from foretrade.rundir import LIBRARIES
 from foretrade.storage import (
     atomic_path,
@@ -55,10 +56,19 @@ def run_steps(job: Job, steps: tuple[str, ...] = STEPS) -> None:
     before = {step: previous for previous, step in pairwise(STEPS)}
     job.check()
     for step in steps:
-        inputs = job.own_code() if step == "forecast" else job.bars.content_hash
-        done = job.run.step(step, before.get(step), inputs, partial(work[step], job))
+        done = job.run.step(step, before.get(step), _inputs(job, step), partial(work[step], job))
         if not done:
             job.console.print(f"[dim]{step}: already done[/dim]")
+
+
+def _inputs(job: Job, step: str) -> str:
+    """Hash of what a step reads that no other step has made."""
+    if step == "forecast":
+        return job.own_code()
+    if step == "report":
+        record_run(job)  # nothing new, unless the ledger of trials was lost
+        return content_hash(job.bars.content_hash, state(job))
+    return job.bars.content_hash
 
 
 @dataclass(frozen=True)
@@ -90,7 +100,7 @@ class PolicyTask:
             return 0
 
 
-POLICY_FILES = ("policy.json", "policy.safetensors", "validation.csv")
+POLICY_FILES = ("policy.json", "policy.safetensors", "validation.csv", "validation.npy")
 
 
 def run_policy_task(task: PolicyTask) -> None:
@@ -115,7 +125,10 @@ def train(job: Job) -> list[Path]:
             forecasts=forecasts,
         )
     ]
-    train_policies(job, tasks)
+    try:
+        train_policies(job, tasks)
+    finally:  # what an interrupted training has finished was looked at too
+        record_checkpoints(job, [task.folder for task in tasks])
     return [task.folder / name for task in tasks for name in POLICY_FILES]
 
 
@@ -179,10 +192,8 @@ def backtest(job: Job) -> list[Path]:
     ledger, scores = job.run.path / "ledger.parquet", job.run.path / "scores.json"
     write_runs(runs, ledger)
     results = {r.name: score_run(r, job.bars.periods_per_year).as_dict() for r in runs}
-    write_json(
-        scores,
-        {"strategies": results, "forecasts": forecast_scores(job), "trials": count_trials(job)},
-    )
+    write_json(scores, {"strategies": results, "forecasts": forecast_scores(job)})
+    record_strategies(job)
     return [ledger, scores]
 
 

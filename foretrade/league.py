@@ -1,4 +1,4 @@
-"""``foretrade league``: forecasters × rules × seeds × folds × levels of costs, walk-forward, on the test block."""
+"""``foretrade league``: forecasters × rules × seeds × folds × levels of costs, on the test block."""
 
 from __future__ import annotations
 
@@ -32,18 +32,21 @@ from foretrade.backtests.standings import (
 from foretrade.backtests.trials import Ledger, Trial, Trials
 from foretrade.backtests.verdict import Verdict, judge
 from foretrade.backtests.worth import Coalitions, MemberWorth, coalitions, member_worth
+from foretrade.counting import record_cells, record_checkpoints, tried_on_test
 from foretrade.experiment import policy_tasks, run_steps, train_policies
 from foretrade.forecasters.names import member_name
 from foretrade.job import Job
 from foretrade.league_tasks import Task, Tasks, do, result
 from foretrade.lineup import forecasters, sees
 from foretrade.markets.arrays import Floats
+from foretrade.markets.bars import DataError
 from foretrade.markets.rules import Rules
 from foretrade.progress import progress
 from foretrade.results import score_forecasts, setting_of, warnings_of
 from foretrade.workers import run_parallel
 
 FOLDER = "league"
+LEAST_BARS = 20  # of which the tests can say anything
 HOLD, FLAT, ORACLE = "buy and hold", "flat", "oracle (impossible: knows the next return)"
 VALUES = {"mean return, a year": "mean", "Sharpe ratio": "sharpe"}
 
@@ -54,6 +57,7 @@ def league(job: Job) -> Path:
     Returns:
         The folder with ``league.html``, ``league.md``, ``league.csv`` and ``worth.csv``.
     """
+    _check(job)
     run_steps(job, ("forecast",))
     if not job.run.step("league", "forecast", job.own_code(), partial(_compete, job)):
         job.console.print("[dim]league: already done[/dim]")
@@ -117,7 +121,11 @@ def _train(job: Job) -> dict[str, tuple[Path, ...]]:
         )
         for name in forecasters(job)
     }
-    train_policies(job, [task for own in tasks.values() for task in own])
+    folders = [task.folder for own in tasks.values() for task in own]
+    try:
+        train_policies(job, [task for own in tasks.values() for task in own])
+    finally:
+        record_checkpoints(job, folders)
     return {name: tuple(task.folder for task in own) for name, own in tasks.items()}
 
 
@@ -146,7 +154,7 @@ def _must(unit: Task) -> dict[str, Played]:
 def _references(
     job: Job, tasks: Tasks, rows: Mapping[tuple[str, str], Sequence[Played]]
 ) -> dict[str, list[Played]]:
-    """Buy-and-hold and cash as in every report; the oracle and random policies within the agent's bounds."""
+    """Buy-and-hold and cash as in a report; the oracle and random policies within the agent's bounds."""
     config = job.config.league
     scales, net = config.cost_scales, config.cost_scales.index(1.0)
     plain = job.benchmark_env("test")
@@ -199,7 +207,8 @@ def _page(job: Job, played: _Played) -> LeaguePage:
         for key, own in played.rows.items()
     ]
     references = [
-        standing(name, "", own, verdicts[name], {}, **settings) for name, own in played.references.items()
+        standing(name, "", own, verdicts[name], {}, **settings)
+        for name, own in played.references.items()
     ]
     standings.sort(key=lambda row: -math.inf if math.isnan(row.sharpe) else row.sharpe, reverse=True)
     plain = [row for row in standings if row.rule == config.plain_rule]
@@ -237,9 +246,7 @@ def _judge(
     judged = dict(returns) | others
     coalition_returns = np.column_stack([one.returns[:, 0] for one in played.coalitions])
     members = tuple(map(member_name, config.forecast.members))
-    work: list[partial[Any]] = [
-        partial(judge, own, hold, trials, periods) for own in judged.values()
-    ]
+    work: list[partial[Any]] = [partial(judge, own, hold, trials, periods) for own in judged.values()]
     work.append(partial(field_tests, returns, HOLD, hold, seed=config.seed))
     if len(members) > 1:
         work += [
@@ -256,4 +263,61 @@ def _judge(
         ]
     log = job.run.path / "logs" / "league.log"
     with progress(job.console, "league", {"tests": len(work)}) as show:
-        *verdicts, tests = found = run_parallel(call, work, workers=job.workers, log=log)
+        found = run_parallel(call, work, workers=job.workers, log=log)
+        show({"tests": len(work)})
+    n = len(judged)
+    worth = dict(zip(VALUES, found[n + 1 :], strict=len(members) > 1))
+    return dict(zip(judged, found[:n], strict=True)), found[n], worth
+
+
+def _count(job: Job, played: _Played) -> Trials:
+    """Enter every cell into the ledger of trials, seeds too, and read how many there are."""
+    net = job.config.league.cost_scales.index(1.0)
+    cells = {
+        _label(*key) + (f", policy {number}" if len(own) > 1 else ""): one.returns[:, net]
+        for key, own in played.rows.items()
+        for number, one in enumerate(own)
+    }
+    record_cells(job, cells)
+    return tried_on_test(job)
+
+
+def _label(forecaster: str, rule: str) -> str:
+    return f"{forecaster}, {rule.replace('_', ' ')}"
+
+
+def _decisions(job: Job) -> range:
+    return job.config.blocks.rows(job.bars)["test"][:-1]
+
+
+def _folds(job: Job) -> list[str]:
+    """First and last day of the returns of each fold."""
+    days = job.bars.dates[_decisions(job).start + 1 : _decisions(job).stop + 1]
+    parts = np.array_split(np.arange(len(days)), job.config.league.folds)
+    return [f"{days[part[0]].date()} to {days[part[-1]].date()}" for part in parts]
+
+
+def _setting(job: Job, trials: Trials) -> dict[str, str]:
+    config = job.config.league
+    said = {
+        "mean_variance": f"mean / (risk aversion {config.risk_aversion:g} × variance), no trade within "
+        f"{config.no_trade_band:g} of the position",
+        "sign": "long or short by the forecast's sign",
+        "volatility_target": f"sign, sized to {job.config.target_volatility:.0%} volatility",
+        "ppo": f"{config.seeds} policies a forecaster, which see its mean and std and their account, "
+        "trained once on the training block, checkpoint chosen on validation",
+    }
+    rules = {f"Rule {rule}": said[rule] for rule in config.rules}
+    shown = {key: text for key, text in setting_of(job).items() if key != "Training"}
+    return shown | rules | {"Trials counted": f"{trials}, on the test block of these prices"}
+
+
+def _check(job: Job) -> None:
+    """Refuse a test block that is too short, before anything is played."""
+    bars, least = len(_decisions(job)), max(LEAST_BARS, 2 * job.config.league.folds)
+    if bars < least:
+        raise DataError(
+            f"{job.bars.source}: the test block has {bars} decisions, a league of "
+            f"{job.config.league.folds} folds needs {least}; begin it earlier (blocks.test), or lower "
+            "league.folds"
+        )

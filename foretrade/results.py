@@ -5,16 +5,12 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-import pandas as pd
-
 from foretrade.config import changes
+from foretrade.counting import compared, faults
 from foretrade.job import Job
 from foretrade.lineup import (
     BENCHMARK,
-    SEES_FORECASTS,
     forecasters,
-    policy_names,
     strategies,
 )
 from foretrade.markets.cleaning import inspect_bars
@@ -32,7 +28,6 @@ def build_report(job: Job) -> Report:
     from foretrade.backtests.engine import read_runs
     from foretrade.backtests.league import league_rows
     from foretrade.backtests.report import Report
-    from foretrade.backtests.trials import Trials
 
     runs = read_runs(job.run.path / "ledger.parquet")
     stored = read_json(job.run.path / "scores.json")
@@ -44,7 +39,7 @@ def build_report(job: Job) -> Report:
         benchmark=BENCHMARK,
         runs=runs,
         forecasts=stored["forecasts"],
-        trials=Trials(**stored["trials"]),
+        trials=compared(job),
         periods_per_year=job.bars.periods_per_year,
         warnings=warnings_of(job),
         tearsheets={},
@@ -88,20 +83,6 @@ def score_forecasts(job: Job) -> dict[str, ForecastScores]:
     return scores
 
 
-def count_trials(job: Job) -> dict[str, float]:
-    """Every checkpoint of every seed and agent was looked at on validation: each is a trial.
-
-    One that never traded has a Sharpe ratio of zero. See :class:`Trials` for the variance.
-    """
-    names = [name for agent in SEES_FORECASTS for name in policy_names(job, agent)]
-    tables = [pd.read_csv(job.run.path / "policy" / name / "validation.csv") for name in names]
-    sharpes = np.nan_to_num(pd.concat(tables)["sharpe"].to_numpy(dtype=np.float64))
-    blocks = job.config.blocks.rows(job.bars)
-    scale = len(blocks["validation"]) / len(blocks["test"])
-    variance = float(sharpes.var(ddof=1)) * scale if len(sharpes) > 1 else 0.0
-    return {"count": len(sharpes), "variance": variance}
-
-
 def setting_of(job: Job) -> dict[str, str]:
     """Data, blocks, costs and whatever else the results depend on, in words."""
     config, blocks = job.config, job.config.blocks.rows(job.bars)
@@ -136,4 +117,5 @@ def warnings_of(job: Job) -> list[str]:
     found = [finding.message for finding in inspect_bars(job.bars)]
     if job.config.market.fill == "same_close":
         found.insert(0, "Idealised fills: orders trade at the very close on which they were decided.")
-    return found
+    broken = (f"The record of trials is broken, there may have been more: {f}." for f in faults(job))
+    return [*broken, *found]

@@ -206,7 +206,7 @@ def test_each_strategy_has_its_own_cost_level():
 def test_orders_that_were_reduced_are_counted():
     weights = np.array([[2.0, 0.5], [2.0, 0.5001], [2.0, 0.0]])
     rules = Rules(max_leverage=1.0, no_trade_band=0.05)
-    swept = sweep(WALK, weights, rows=range(3), rules=rules)
+    swept = sweep(random_walk(4), weights, rows=range(3), rules=rules)
     assert swept.reasons["leverage"].tolist() == [3, 0]
     assert swept.reasons["band"][1] == 1
 
