@@ -18,8 +18,8 @@ from foretrade.pages import data_uri, render
 from foretrade.storage import atomic_path, write_text
 
 HEADER = (
-    "Forecaster, rule", "IC", "R²_OS", "CRPS, bp", "Gross Sharpe", "Sharpe", "95 % interval", "Seeds",
-    "Mean return", "Turnover / year", "Break-even, bp", "Max drawdown", "Deflated", "MCS p",
+    "Forecaster", "IC", "R²_OS", "CRPS, bp", "Gross Sharpe", "Sharpe", "95 % interval", "Seeds",
+    "Return", "Turnover", "Break-even", "Drawdown", "Deflated", "MCS p",
 )  # fmt: skip
 NARROW = (0, 1, 4, 5, 6, 9, 10)  # columns that fit a terminal
 
@@ -106,13 +106,19 @@ class LeaguePage:
         """The table of references as text."""
         return [standing_cells(row, self.tests.confidence) for row in self.references]
 
+    def worth_tables(self) -> dict[str, list[list[str]]]:
+        """By the title of the value, as text; returns in per cent."""
+        return {
+            title: [worth_cells(m, ".1%" if "return" in title else ".2f") for m in own]
+            for title, own in self.worth.items()
+        }
+
     def markdown(self) -> str:
         """Verdict and tables, for a terminal or a pull request."""
         table = markdown_table(HEADER, [*self.cells(), *self.reference_cells()])
         worth = "".join(
-            f"\n{title}, traded by {self.plain_rule}:\n\n"
-            + markdown_table(WORTH_HEADER, [worth_cells(m) for m in members])
-            for title, members in self.worth.items()
+            f"\n{title}, traded by {self.plain_rule}:\n\n" + markdown_table(WORTH_HEADER, rows)
+            for title, rows in self.worth_tables().items()
         )
         said = "".join(f"- {text}\n" for text in (*self.remarks(), *self.warnings))
         setting = "; ".join(f"{key}: {value}" for key, value in self.setting.items())
@@ -126,7 +132,7 @@ class LeaguePage:
             page=self,
             header=HEADER,
             worth_header=WORTH_HEADER,
-            worth={title: [worth_cells(m) for m in own] for title, own in self.worth.items()},
+            worth=self.worth_tables(),
             ranks=[[row.label, *(f"{rank:g}" for rank in places)] for row, places in ranks],
             pictures=self._pictures(),
         )
@@ -167,15 +173,15 @@ class LeaguePage:
 WORTH_HEADER = ("Member", "Shapley value", "95 % interval", "With it less without", "95 % interval")
 
 
-def worth_cells(member: MemberWorth) -> list[str]:
-    """One member's worth as text."""
-    exact = "" if member.sampling_error == 0 else f" ± {number(member.sampling_error)}"
+def worth_cells(member: MemberWorth, form: str) -> list[str]:
+    """One member's worth as text, its numbers in the given format."""
+    exact = "" if member.sampling_error == 0 else f" ± {member.sampling_error:{form}}"
     return [
         member.member,
-        number(member.shapley) + exact,
-        interval(member.shapley_low, member.shapley_high),
-        number(member.left_out),
-        interval(member.left_out_low, member.left_out_high),
+        f"{member.shapley:{form}}{exact}",
+        f"{member.shapley_low:{form}} … {member.shapley_high:{form}}",
+        f"{member.left_out:{form}}",
+        f"{member.left_out_low:{form}} … {member.left_out_high:{form}}",
     ]
 
 
@@ -194,7 +200,7 @@ def standing_cells(row: Standing, confidence: Mapping[str, float]) -> list[str]:
         seeds,
         _text(row.mean_return, ".1%"),
         f"{row.turnover:.1f}×",
-        _text(row.break_even_bps, ".1f"),
+        "–" if math.isnan(row.break_even_bps) else f"{row.break_even_bps:.1f} bp",
         _text(row.max_drawdown, ".1%"),
         number(row.deflated),
         number(confidence.get(row.label, math.nan)),

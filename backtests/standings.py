@@ -21,6 +21,7 @@ class Standing:
     """One strategy on the test block; NaN is "undefined".
 
     Args:
+        label: Its name in the league.
         forecaster: Whose forecasts are traded; of a reference its own name.
         rule: By which; empty for a reference.
         ic, r2_os, crps: Of the forecasts; see ``ForecastScores``.
@@ -42,6 +43,7 @@ class Standing:
         level_sharpes: At each level of costs.
     """
 
+    label: str
     forecaster: str
     rule: str
     ic: float
@@ -66,11 +68,6 @@ class Standing:
     fold_sharpes: tuple[float, ...]
     level_sharpes: tuple[float, ...]
 
-    @property
-    def label(self) -> str:
-        """Its name in the league."""
-        return f"{self.forecaster}, {self.rule.replace('_', ' ')}" if self.rule else self.forecaster
-
     def flat(self, cost_scales: Sequence[float]) -> dict[str, Any]:
         """One value a column: folds and levels of costs are spread out."""
         values = {field.name: getattr(self, field.name) for field in fields(self)}
@@ -83,6 +80,7 @@ class Standing:
 
 
 def standing(
+    label: str,
     forecaster: str,
     rule: str,
     seeds: Sequence[Played],
@@ -107,6 +105,7 @@ def standing(
     gross_mean = float(played.returns[:, gross].mean()) * periods_per_year
     turnover = float(played.turnover[net])
     return Standing(
+        label=label,
         forecaster=forecaster,
         rule=rule,
         **{name: scores.get(name, math.nan) for name in ("ic", "r2_os", "crps")},

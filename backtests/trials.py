@@ -24,7 +24,8 @@ import numpy as np
 from scipy import stats
 
 from foretrade.backtests.chain import Chain, Head, Record
-from foretrade.backtests.significance import expected_best_sharpe, sharpe_ratio
+from foretrade.backtests.deflation import expected_best_sharpe
+from foretrade.backtests.significance import sharpe_ratio
 from foretrade.errors import ForetradeError
 from foretrade.markets.arrays import Floats
 from foretrade.storage import atomic_path, content_hash

@@ -9,15 +9,15 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Literal, TypeAlias
 
 import numpy as np
-from arch.bootstrap import StationaryBootstrap, optimal_block_length
 
 from foretrade.markets.arrays import Bools, Floats, Ints
+from foretrade.markets.resampling import block_lengths, resampled_means
 
 EXACT_MEMBERS = 10  # more have over a thousand coalitions: orders are sampled instead
-RESAMPLES_AT_ONCE = 50
 LEAST_DEVIATION = 1e-14
 
 Value: TypeAlias = Literal["mean", "sharpe"]
@@ -173,21 +173,17 @@ def member_worth(
         )
     if len(returns) < 20 or not np.isfinite(returns).all():
         raise ValueError(f"worth needs 20 bars or more, all finite, got {len(returns)}")
-    counts = np.ones((1, len(returns)))
-    point = _values(counts, returns, value, periods_per_year)
-    draws = np.concatenate(
-        [
-            _values(weights, returns, value, periods_per_year)
-            for weights in _resampled_counts(
-                _block_bars(plan.shapley(returns)), len(returns), resamples, seed
-            )
-        ]
-    )
+    moments = np.concatenate([returns, returns**2], axis=1)
+    varies = np.std(returns, axis=0) > LEAST_DEVIATION
+    block = _block_bars(plan.shapley(returns))
+    valued = partial(_values, varies=varies, bars=len(returns), value=value, periods=periods_per_year)
+    point = valued(moments.mean(axis=0))
+    draws = valued(resampled_means(moments, block, resamples, seed))
     tails = [(1 - level) / 2, (1 + level) / 2]
-    shapley, left_out = plan.shapley(point)[0], plan.left_out(point)[0]
+    shapley, left_out = plan.shapley(point), plan.left_out(point)
     shapley_range = np.quantile(plan.shapley(draws), tails, axis=0)
     left_range = np.quantile(plan.left_out(draws), tails, axis=0)
-    errors = plan.sampling_error(point[0])
+    errors = plan.sampling_error(point)
     return [
         MemberWorth(name, *map(float, numbers))
         for name, *numbers in zip(
@@ -196,32 +192,18 @@ def member_worth(
     ]
 
 
-def _values(counts: Floats, returns: Floats, value: Value, periods: float) -> Floats:
-    """Value of each coalition ``[resamples, coalitions]``, if bars stand ``counts`` times."""
-    n = returns.shape[0]
-    mean = counts @ returns / n
+def _values(moments: Floats, *, varies: Bools, bars: int, value: Value, periods: float) -> Floats:
+    """Value of coalitions, ``[…, coalitions]``, from the means of their returns, then of the squares."""
+    mean, square = np.split(moments, 2, axis=-1)
     if value == "mean":
         return np.asarray(mean * periods)
-    variance = np.maximum(counts @ returns**2 / n - mean**2, 0.0) * n / (n - 1)
-    deviation = np.sqrt(variance)
-    varies = np.std(returns, axis=0) > LEAST_DEVIATION
-    ratio = np.divide(
-        mean, deviation, out=np.zeros_like(mean), where=varies & (deviation > LEAST_DEVIATION)
-    )
+    deviation = np.sqrt(np.maximum(square - mean**2, 0.0) * bars / (bars - 1))
+    defined = varies & (deviation > LEAST_DEVIATION)
+    ratio = np.divide(mean, deviation, out=np.zeros_like(mean), where=defined)
     return np.asarray(ratio * math.sqrt(periods))
 
 
 def _block_bars(contributions: Floats) -> float:
     """Mean block length for the contributions of members, ``[bars, members]``; 1 if none varies."""
     varying = contributions[:, contributions.std(axis=0) > LEAST_DEVIATION]
-    if not varying.shape[1]:
-        return 1.0
-    return max(1.0, float(optimal_block_length(varying)["stationary"].max()))
-
-
-def _resampled_counts(block_bars: float, bars: int, resamples: int, seed: int) -> list[Floats]:
-    """How often each bar stands in each resample, ``[≤ 50, bars]`` at a time."""
-    bootstrap = StationaryBootstrap(block_bars, np.arange(bars), seed=seed)
-    counts = [np.bincount(rows[0], minlength=bars) for rows, _ in bootstrap.bootstrap(resamples)]
-    starts = range(0, resamples, RESAMPLES_AT_ONCE)
-    return [np.array(counts[k : k + RESAMPLES_AT_ONCE], dtype=np.float64) for k in starts]
+    return float(block_lengths(varying).max()) if varying.shape[1] else 1.0

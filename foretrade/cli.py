@@ -159,7 +159,7 @@ def league(
     set_: Set = None,
     workers: Workers = 0,
 ) -> None:
-    """Every forecaster traded by the same rules: what each earns after costs, and what members are worth."""
+    """Every forecaster traded by the same rules: what each earns after costs, what members are worth."""
     from foretrade.job import Job
     from foretrade.league import league as play
 

@@ -163,7 +163,7 @@ def compared(job: Job) -> Trials:
 
 
 def tried_on_test(job: Job) -> Trials:
-    """The trials on the test block, whichever run made them: against which the best of a league stands."""
+    """Trials on the test block, whichever run made them: what the best of a league stands against."""
     from dataclasses import replace
 
     bars = len(job.config.blocks.rows(job.bars)["test"]) - 1
@@ -182,7 +182,7 @@ def summarise(ledger: Ledger) -> Iterator[tuple[str, ...]]:
     """Of each data set, symbol and block: bars, number of trials, the best Sharpe ratio a bar, what the
     best of as many would show by luck, and which was the best.
     """
-    from foretrade.backtests.significance import expected_best_sharpe
+    from foretrade.backtests.deflation import expected_best_sharpe
 
     for place in ledger.places():
         records = ledger.records(*place)

@@ -34,6 +34,7 @@ from foretrade.markets.table import Column, Table
 from foretrade.rundir import LIBRARIES
 from foretrade.storage import code_hash, content_hash, file_hash, library_versions
 
+FOLDER = "league"  # of a run
 COALITION = "coalition"  # the name that a subset of the members trades under
 
 
@@ -215,4 +216,4 @@ class Tasks:
             code_hash("", "markets", "forecasters", "envs", "agents", "backtests"),
             library_versions(*LIBRARIES),
         )
-        return job.run.path / "league" / "played" / f"{name}-{key[:16]}.safetensors"
+        return job.run.path / FOLDER / "played" / f"{name}-{key[:16]}.safetensors"
