@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -152,7 +153,8 @@ def write_played(path: Path, played: Mapping[str, Played]) -> None:
         f"{name}/{k}": np.ascontiguousarray(v) for name, p in played.items() for k, v in vars(p).items()
     }
     with atomic_path(path) as temporary:
-        save_file(arrays, temporary, {"names": "\n".join(played), "hash": content_hash(arrays)})
+        about = {"names": list(played), "hash": content_hash(arrays)}
+        save_file(arrays, temporary, {"about": json.dumps(about)})  # one entry: they have no order
 
 
 def read_played(path: Path) -> dict[str, Played] | None:
@@ -160,13 +162,10 @@ def read_played(path: Path) -> dict[str, Played] | None:
     try:
         with safe_open(path, "numpy") as stored:
             arrays = {key: stored.get_tensor(key) for key in stored.keys()}  # noqa: SIM118  no mapping
-            about = stored.metadata() or {}
+            about = json.loads(stored.metadata()["about"])
     except (OSError, SafetensorError):
         return None
-    if about.get("hash") != content_hash(arrays):
+    if about["hash"] != content_hash(arrays):
         return None
     parts = ("equity", "turnover", "ruined")
-    return {
-        name: Played(*(arrays[f"{name}/{part}"] for part in parts))
-        for name in about["names"].split("\n")
-    }
+    return {name: Played(*(arrays[f"{name}/{part}"] for part in parts)) for name in about["names"]}
