@@ -163,12 +163,16 @@ def compared(job: Job) -> Trials:
 
 
 def tried_on_test(job: Job) -> Trials:
-    """Trials on the test block, whichever run made them: what the best of a league stands against."""
-    from dataclasses import replace
+    """Trials on the test block, whichever run made them: what the best of a league stands against.
+
+    The variance is that of the Sharpe ratio of one without skill, one over the number of bars (Lo 2002,
+    FAJ 58(4)): forecasters and rules spread by what they know and pay, and that is no luck.
+    """
+    from foretrade.backtests.trials import Trials
 
     bars = len(job.config.blocks.rows(job.bars)["test"]) - 1
-    found = ledger_of(job).trials(job.bars.content_hash, job.symbol, "test", bars=bars)
-    return replace(found, whole=not faults(job))
+    records = ledger_of(job).records(job.bars.content_hash, job.symbol, "test")
+    return Trials(len(records), 1 / bars, whole=not faults(job))
 
 
 def state(job: Job) -> str:
