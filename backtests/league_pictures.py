@@ -86,6 +86,8 @@ def worths(worth: Mapping[str, Sequence[MemberWorth]]) -> str:
         axes.set_yticks(places, [m.member for m in members])
         axes.axvline(0.0, color="black", linewidth=0.7)
         axes.set_title(title, fontsize=9)
+        if "return" in title:
+            axes.xaxis.set_major_formatter(lambda value, _: f"{value:.0%}")
         axes.grid(axis="x", alpha=0.25)
     panels[0].legend(loc="best", frameon=True, fontsize=8)
     return svg(figure)

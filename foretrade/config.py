@@ -122,6 +122,8 @@ class LeagueConfig:
         cost_scales: Levels of all costs but interest; 0 (gross) and 1 (as configured) among them.
         folds: Consecutive parts of the test block, in each of which the forecasters are ranked.
         seeds: Policies trained for each forecaster, if ``ppo`` is among the rules.
+        forecast_seeds: Seeds with which the forecasters are fitted, the first of which is the run's: a
+            row shows the median one by Sharpe ratio, and the range. Each costs a walk of all members.
         random_policies: Policies that trade at random as often as the median forecaster.
         risk_aversion: Of ``mean_variance``; 1 is Kelly's rule.
         no_trade_band: Of ``mean_variance``: a target whose weight is this close to the position's is not
@@ -135,6 +137,7 @@ class LeagueConfig:
     cost_scales: tuple[float, ...] = (0.0, 0.5, 1.0, 2.0, 4.0)
     folds: int = 4
     seeds: int = 3
+    forecast_seeds: int = 1
     random_policies: int = 100
     risk_aversion: float = 5.0
     no_trade_band: float = 0.2
@@ -145,8 +148,8 @@ class LeagueConfig:
         scales = self.cost_scales
         if list(scales) != sorted(set(scales)) or not {0.0, 1.0} <= set(scales) or scales[0] < 0:
             raise ValueError("cost_scales must rise from 0, and 1 must be among them")
-        if min(self.folds, self.seeds, self.random_policies) < 1:
-            raise ValueError("folds, seeds and random_policies must be at least 1")
+        if min(self.folds, self.seeds, self.forecast_seeds, self.random_policies) < 1:
+            raise ValueError("folds, seeds, forecast_seeds and random_policies must be at least 1")
         if not (self.risk_aversion > 0 and self.no_trade_band >= 0):
             raise ValueError("risk_aversion must be positive, no_trade_band not negative")
 

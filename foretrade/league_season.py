@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -20,14 +21,16 @@ from foretrade.backtests.standings import median_seed
 from foretrade.backtests.worth import Coalitions, coalitions
 from foretrade.counting import record_checkpoints
 from foretrade.experiment import policy_tasks, train_policies
+from foretrade.forecasting import forecast
 from foretrade.job import Job
 from foretrade.league_tasks import FOLDER, Task, Tasks, do, result
 from foretrade.lineup import forecasters, sees
 from foretrade.markets.rules import Rules
 from foretrade.progress import progress
+from foretrade.rundir import RunDirectory
 from foretrade.workers import run_parallel
 
-HOLD, FLAT, ORACLE = "buy and hold", "flat", "oracle (impossible: knows the next return)"
+HOLD, FLAT, ORACLE = "buy and hold", "flat", "oracle (impossible)"
 
 
 @dataclass(frozen=True)
@@ -52,19 +55,33 @@ def play(job: Job) -> Season:
     """Play what was not played yet."""
     tasks, members = Tasks(job), len(job.config.forecast.members)
     plan = coalitions(members, seed=job.config.seed)
-    plain = tasks.plain()
+    plain = [
+        (name, task) for twin in (job, *_other_seeds(job)) for name, task in Tasks(twin).plain().items()
+    ]
     policies = list(tasks.policies(_train(job)))
     union = tasks.coalitions(plan)
-    units: list[Task] = [union, *(task for _, task in policies), *plain.values()]
+    units: list[Task] = [union, *(task for _, task in policies), *(task for _, task in plain)]
     found = _run(job, units)
     rows: dict[tuple[str, str], list[Played]] = {}
-    played: list[tuple[str, Task]] = [*plain.items(), *policies]
+    played: list[tuple[str, Task]] = [*plain, *policies]
     for name, task in played:
         for rule, one in found[task.path].items():
             rows.setdefault((name, rule), []).append(one)
     subsets = list(found[union.path].values())
     references = _references(job, tasks, rows)
     return Season(rows, plan, subsets, references, [unit.path for unit in units])
+
+
+def _other_seeds(job: Job) -> list[Job]:
+    """The same experiment with other seeds of the forecasters, their forecasts made, inside the run."""
+    config, twins = job.config, []
+    for seed in range(config.seed + 1, config.seed + config.league.forecast_seeds):
+        folder = job.run.path / FOLDER / f"forecast-seed-{seed}"
+        run = RunDirectory.create(folder, replace(config, seed=seed))
+        twin = Job(run, job.console, job.workers)
+        run.step("forecast", None, twin.own_code(), partial(forecast, twin))
+        twins.append(twin)
+    return twins
 
 
 def _train(job: Job) -> dict[str, tuple[Path, ...]]:
@@ -139,8 +156,6 @@ def _references(
     return {
         HOLD: [hold],
         FLAT: [flat],
-        f"random ({config.random_policies} policies, equal turnover)": play_targets(
-            market, chance, scales, free
-        ),
+        f"random ({config.random_policies} policies)": play_targets(market, chance, scales, free),
         ORACLE: play_targets(market, oracle, scales, free),
     }

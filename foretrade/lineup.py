@@ -71,8 +71,13 @@ def plain_rule(rule: RuleName, job: Job, env: MarketEnv, name: str) -> Rule:
             target_volatility=job.config.target_volatility,
         )
     column, std = sees(rule, job, name)
-    aversion = job.config.league.risk_aversion
-    return baselines.MeanVariance(*place, column=column, std_column=std, risk_aversion=aversion)
+    return baselines.MeanVariance(
+        *place,
+        column=column,
+        std_column=std,
+        risk_aversion=job.config.league.risk_aversion,
+        max_weight=max(map(abs, env.actions.bounds())),
+    )
 
 
 def _volatility(job: Job) -> str:

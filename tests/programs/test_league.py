@@ -291,6 +291,43 @@ def test_ppo_sees_one_forecaster_and_its_seeds_make_one_row(planted, league, tmp
     assert seen == ["Knows.mean", "Knows.std"]
 
 
+def test_several_seeds_of_the_forecasters_make_one_row(planted, league, tmp_path):
+    overrides = [
+        "league.forecast_seeds=3",
+        'league.rules=["sign"]',
+        'forecast.members=["test_league:Guesses", "random_forest"]',
+        "forecast.settings={random_forest={n_estimators=3}}",
+        "forecast.baselines=[]",
+        "forecast.also_fused_by=[]",
+    ]
+    config = read_config(planted.run.path.parents[1] / "league.toml", overrides=overrides)
+    job = job_at(tmp_path / "seeds" / "run", config)
+    league(job)
+    rows = table(job)
+    assert (rows["seeds"].iloc[:3] == 3).all()
+    forest, guesses = rows.loc["random_forest"], rows.loc["Guesses"]
+    assert forest["sharpe_min"] < forest["sharpe"] < forest["sharpe_max"]
+    assert guesses["sharpe_min"] == guesses["sharpe"] == guesses["sharpe_max"]
+
+
+def test_a_league_in_which_nobody_trades_says_so(planted, league, tmp_path):
+    overrides = [
+        'forecast.members=["zero"]',
+        "forecast.baselines=[]",
+        "forecast.also_fused_by=[]",
+        "league.folds=1",
+        "league.cost_scales=[0, 1]",
+        'market.actions="position"',
+    ]
+    config = read_config(planted.run.path.parents[1] / "league.toml", overrides=overrides)
+    job = job_at(tmp_path / "idle" / "run", config)
+    league(job)
+    text = (job.run.path / "league" / "league.md").read_text()
+    assert text.startswith("**No forecaster traded")
+    assert "nan" not in text
+    assert "Not in the tests, as their returns are constant: ensemble" in text
+
+
 def test_settings_that_make_no_league_are_named():
     for override, message in {
         "league.rules=[]": "at least one rule",
