@@ -49,6 +49,11 @@ Workers = Annotated[
     int, typer.Option("--workers", min=0, help="Processes; 0 is one a core. Same results.")
 ]
 
+Into = Annotated[
+    Path | None,
+    typer.Option(help="Markdown file whose block between foretrade markers the table replaces."),
+]
+
 
 @app.command(epilog="Example: foretrade run my.toml --seed 7 --set forecast.lookback_bars=42")
 def run(
@@ -140,10 +145,7 @@ def report(
     seed: Seed = None,
     set_: Set = None,
     workers: Workers = 0,
-    into: Annotated[
-        Path | None,
-        typer.Option(help="Markdown file whose block between foretrade markers the table replaces."),
-    ] = None,
+    into: Into = None,
 ) -> None:
     """Table, pictures and tear sheets of a run."""
     job = _do(("report",), target, out, seed, set_, workers, show_table=True)
@@ -158,6 +160,7 @@ def league(
     seed: Seed = None,
     set_: Set = None,
     workers: Workers = 0,
+    into: Into = None,
 ) -> None:
     """Every forecaster traded by the same rules: what each earns after costs, what members are worth."""
     from foretrade.job import Job
@@ -168,6 +171,8 @@ def league(
     with _says_how_to_go_on(job):
         folder = play(job)
     _print_league(folder)
+    if into is not None:
+        _splice(into, (folder / "league.md").read_text(encoding="utf-8"))
 
 
 @app.command(epilog='Example: foretrade data prices.csv --timezone "America/New_York"')
