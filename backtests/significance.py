@@ -228,7 +228,7 @@ def sharpe_difference(
     difference = sharpe_ratio(own) - sharpe_ratio(other)
     linear = influence(own) - influence(other)
     if np.abs(linear).max() <= 1e-9 * np.abs(influence(own)).max():
-        certain = round(difference, 9) * year
+        certain = 0.0 if abs(difference) < 1e-9 else difference * year
         return SharpeDifference(certain, certain, certain, float(certain == 0), 0.0, 0)
     block = block_bars or _circular_block(linear)
     if not 1 <= block <= len(own) // MIN_BLOCKS:
