@@ -11,7 +11,6 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-from arch.bootstrap import optimal_block_length
 from scipy import stats
 
 from foretrade.backtests.influence import influence, studentised_distances
@@ -242,8 +241,8 @@ def sharpe_difference(
 
 
 def _circular_block(values: Floats) -> int:
-    found = float(optimal_block_length(values)["circular"].iloc[0])
-    return max(1, min(math.ceil(found), len(values) // 10))
+    found = float(block_lengths(values, "circular")[0])
+    return min(math.ceil(found), len(values) // 10)
 
 
 def _shape(returns: Floats) -> tuple[float, float]:

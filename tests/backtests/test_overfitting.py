@@ -39,18 +39,16 @@ def plain(table, blocks):
     return np.array(rows)
 
 
-@settings(max_examples=25)
+@settings(max_examples=15)
 @given(st.integers(2, 9), st.integers(24, 70), st.sampled_from([2, 4, 8]), st.integers(0, 10_000))
 def test_every_half_is_scored_as_a_plain_loop_does(strategies, bars, blocks, seed):
     """Also where the blocks are uneven, and where a strategy did not trade over a half."""
     returns = field(strategies, bars, seed)
-    returns.iloc[: bars // 2 + blocks, 0] = 0.0
-    if np.ptp(returns["rule 0"]) == 0:
-        return
+    returns.iloc[: bars // 2 + 1, 0] = 0.0
     found = overfitting(returns, blocks=blocks)
     ours = np.column_stack([found.logits, found.in_sample, found.out_of_sample])
     expected = plain(returns.to_numpy(), blocks)
-    order = [np.lexsort(rows[:, [2, 1]].round(9).T) for rows in (ours, expected)]
+    order = [np.lexsort(rows.round(9).T) for rows in (ours, expected)]
     assert_allclose(ours[order[0]], expected[order[1]], rtol=1e-7, atol=1e-9)
     assert found.probability == np.mean(expected[:, 0] <= 0)
     assert found.probability_of_loss == np.mean(expected[:, 2] < 0)
@@ -86,12 +84,12 @@ def test_what_was_best_by_luck_loses_in_the_other_half():
 
 
 def test_equals_share_the_middle_which_counts_as_overfitted():
-    """Both never traded in the other half: rank 1.5 of 2, a logit of zero."""
+    """Neither traded in the second half: the winner of the first ranks 1.5 there, a logit of zero."""
     own, other = np.zeros(20), np.zeros(20)
     own[:5], other[:5] = [1, 2, 3, 4, 5], [5, 1, 2, 1, 4]
     found = overfitting({"own": own, "other": other}, blocks=2)
-    assert sorted(found.logits) == [0.0, 0.0] or 0.0 in found.logits
-    assert found.probability == 1.0
+    assert_allclose(sorted(found.logits), [0.0, math.log(2)])
+    assert found.probability == 0.5
 
 
 @pytest.mark.parametrize(
@@ -100,7 +98,7 @@ def test_equals_share_the_middle_which_counts_as_overfitted():
         (3, "even number"),
         (0, "even number"),
         (22, "even number from 2 to 20"),
-        (16, "30 bars are too few"),
+        (16, "30 bars"),
     ],
 )
 def test_blocks_that_cannot_be_halved_are_refused(blocks, message):
