@@ -31,12 +31,13 @@ def returns():
 
 @pytest.fixture(scope="module")
 def reference(returns, tmp_path_factory):
-    path = tmp_path_factory.mktemp("ffn") / "data.npz"
-    np.savez(path, returns=returns.to_numpy(), blocks=BLOCKS)
+    folder = tmp_path_factory.mktemp("ffn")
+    source, out = folder / "data.npz", folder / "out.json"
+    np.savez(source, returns=returns.to_numpy(), blocks=BLOCKS)
     script = Path(__file__).parent / "ffn_reference.py"
-    done = subprocess.run([PYTHON, script, path], capture_output=True, text=True, check=False)
+    done = subprocess.run([PYTHON, script, source, out], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout)
+    return json.loads(out.read_text())
 
 
 @pytest.mark.parametrize("number", range(len(BLOCKS)))
