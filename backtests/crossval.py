@@ -1,4 +1,4 @@
-"""Combinatorial purged cross-validation: many paths through one history, none fitted on its own labels."""
+"""Combinatorial purged cross-validation: many paths through one history."""
 
 from __future__ import annotations
 
@@ -77,8 +77,8 @@ class CombinatorialPurged:
                 )
             if not len(train):
                 raise ValueError(
-                    f"the split that tests the blocks {tested} of {len(X)} rows has no training row left: "
-                    "lower blocks, test_blocks or embargo_bars"
+                    f"the split that tests the blocks {tested} of {len(X)} rows has nothing to learn "
+                    "from: lower blocks, test_blocks or embargo_bars"
                 )
             yield train, np.concatenate([rows[edges[b] : edges[b + 1]] for b in tested])
 
@@ -118,7 +118,5 @@ class CombinatorialPurged:
     def _edges(self, rows: int) -> list[int]:
         if rows < self.blocks:
             raise ValueError(f"{rows} rows cannot be cut into {self.blocks} blocks")
-        lengths = np.full(self.blocks, rows // self.blocks) + (
-            np.arange(self.blocks) < rows % self.blocks
-        )
-        return [0, *np.cumsum(lengths).tolist()]
+        longer = np.arange(self.blocks) < rows % self.blocks
+        return [0, *np.cumsum(rows // self.blocks + longer).tolist()]

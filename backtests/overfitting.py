@@ -129,7 +129,7 @@ def _score_halves(
     ratios: Floats,
     found: Floats,
 ) -> None:
-    """Logit and both ratios of the winner, for each pair of halves and both directions: ``[…, 2, 3]``."""
+    """Logit and both ratios of the winner, for each pair of halves both ways: ``[…, 2, 3]``."""
     strategies = ratios.shape[1]
     everything = sums.shape[1] - 1
     for pair in range(len(first)):
