@@ -80,6 +80,13 @@ def excess_over(benchmark: Floats | pd.Series, returns: Returns) -> Candidates:
     return Candidates(compared.names, excess)
 
 
+def distinct(returns: Mapping[str, Floats]) -> dict[str, Floats]:
+    """Those that vary, of equal ones the first: what :func:`candidates` takes, if their bars agree."""
+    first = {np.asarray(column).tobytes(): name for name, column in reversed(list(returns.items()))}
+    kept = set(first.values())
+    return {n: column for n, column in returns.items() if n in kept and np.ptp(column) > 1e-14}
+
+
 def _require_one_index(series: Mapping[str, Floats | pd.Series]) -> None:
     dated = {name: values.index for name, values in series.items() if isinstance(values, pd.Series)}
     for name, index in dated.items():

@@ -75,6 +75,7 @@ class Trial:
         block: Bars on which it was scored.
         returns: Simple, per bar, after costs ``[bars]``; of a forecast, which pays none, the sign of
             the forecast times the return that followed.
+        first: Date of the first of them; trials with the same can be laid side by side.
     """
 
     kind: Kind
@@ -85,6 +86,7 @@ class Trial:
     symbol: str
     block: Block
     returns: Floats
+    first: str = ""
 
 
 class Ledger:
@@ -203,7 +205,7 @@ def count(records: Sequence[Record], *, bars: int | None = None, spread: str = "
             )
         if len(ratios) > 1:
             best = max(best, expected_best_sharpe(number, float(np.var(ratios, ddof=1))))
-    unit = expected_best_sharpe(len(records), 1.0)
+    unit = expected_best_sharpe(max(len(records), 1), 1.0)
     return Trials(len(records), (best / unit) ** 2 if unit else 0.0)
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
+from foretrade.backtests.candidates import MIN_BARS
 from foretrade.backtests.deflation import deflated_sharpe
 from foretrade.backtests.significance import sharpe_difference, sharpe_interval, sharpe_ratio
 from foretrade.backtests.trials import Trials
@@ -57,16 +59,22 @@ def judge(returns: Floats, benchmark: Floats, trials: Trials, periods_per_year: 
     Args:
         returns: Simple returns a bar after all costs ``[bars]``.
         benchmark: Of buy-and-hold over the same bars.
-        trials: Everything that was compared before these returns were shown.
+        trials: Everything that was compared before these returns were shown; none at all is one.
         periods_per_year: Bars a year.
+
+    Raises:
+        ValueError: A return is not finite, or the two have not the same number of bars.
     """
-    low, high = sharpe_interval(returns, periods_per_year)
-    deflated = deflated_sharpe(returns, trials.count, trials.variance)
-    difference = sharpe_difference(returns, benchmark, periods_per_year)
+    low = high = deflated = difference_low = difference_high = math.nan
+    if len(returns) >= MIN_BARS:
+        low, high = sharpe_interval(returns, periods_per_year)
+        deflated = deflated_sharpe(returns, max(trials.count, 1), trials.variance)
+        difference = sharpe_difference(returns, benchmark, periods_per_year)
+        difference_low, difference_high = difference.low, difference.high
     return Verdict(
         edge=low > 0 and deflated > CONFIDENCE and trials.whole,
-        beats_benchmark=difference.low > 0 and difference.p_value < 1 - CONFIDENCE,
-        sharpe=sharpe_ratio(returns, periods_per_year),
+        beats_benchmark=difference_low > 0,
+        sharpe=sharpe_ratio(returns, periods_per_year) if len(returns) >= MIN_BARS else math.nan,
         low=low,
         high=high,
         deflated=deflated,

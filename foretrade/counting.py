@@ -7,7 +7,7 @@ block). Buy-and-hold, cash, chance and the oracle are yardsticks, nobody's idea,
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,7 +21,7 @@ from foretrade.storage import content_hash, read_json
 
 if TYPE_CHECKING:
     from foretrade.backtests.chain import Head
-    from foretrade.backtests.trials import Block, Kind, Ledger, Trial, Trials
+    from foretrade.backtests.trials import Block, Kind, Ledger, Trials
     from foretrade.markets.arrays import Floats
 
 
@@ -104,12 +104,12 @@ def _record(job: Job, found: Mapping[Kind, Mapping[str, Floats]], block: Block) 
     from foretrade.backtests.trials import Trial
 
     place = (job.run.path.name, job.config.config_hash, job.bars.content_hash, job.symbol, block)
-    trials: Iterable[Trial] = (
-        Trial(kind, name, *place, returns)
+    first = str(job.bars.dates[job.config.blocks.rows(job.bars)[block].start + 1].date())
+    trials = [
+        Trial(kind, name, *place, returns, first)
         for kind, several in found.items()
         for name, returns in several.items()
-    )
-    trials = list(trials)
+    ]
     if trials:
         job.record_data()
         ledger = ledger_of(job)

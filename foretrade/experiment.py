@@ -25,6 +25,7 @@ from foretrade.lineup import (
     policy_names,
     rules,
 )
+from foretrade.luck import luck
 from foretrade.progress import progress
 from foretrade.results import build_report, forecast_scores
 from foretrade.rundir import LIBRARIES
@@ -198,18 +199,19 @@ def backtest(job: Job) -> list[Path]:
 
 
 def report(job: Job) -> list[Path]:
-    """Tables, pictures and tear sheets: ``report.html``, ``report.md``, ``league.csv``."""
+    """Tables, pictures, tear sheets, what luck explains: ``report.html`` and what it links to."""
     from foretrade.backtests.league import league_frame
 
     job.record_data()
     page = build_report(job)
     sheets = _tearsheets(job, page)
     page = replace(page, tearsheets={name: f"tearsheets/{name}.html" for name in sheets})
-    league = job.run.path / "league.csv"
+    league, chance = job.run.path / "league.csv", job.run.path / "significance.json"
+    write_json(chance, luck(job))
     with atomic_path(league) as path:
         league_frame(page.rows).to_csv(path, index=False)
     files = [job.run.path / "tearsheets" / f"{name}.html" for name in sheets]
-    return [*page.write(job.run.path), league, *files]
+    return [*page.write(job.run.path), league, chance, *files]
 
 
 def _tearsheets(job: Job, page: Report) -> list[str]:

@@ -182,8 +182,7 @@ def _setting(job: Job, trials: Trials) -> dict[str, str]:
         "trained once on the training block, checkpoint chosen on validation",
     }
     rules = {f"Rule {rule}": said[rule] for rule in config.rules}
-    shown = {key: text for key, text in setting_of(job).items() if key != "Training"}
-    return shown | rules | {"Trials on these bars": f"{trials}, on the test block of these prices"}
+    return setting_of(job, rules | {"Trials": f"{trials} on the test block of these prices"})
 
 
 def _check(job: Job) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from foretrade.config import changes
@@ -13,6 +14,7 @@ from foretrade.lineup import (
     forecasters,
     strategies,
 )
+from foretrade.luck import luck
 from foretrade.markets.cleaning import inspect_bars
 from foretrade.markets.labels import forward_returns
 from foretrade.storage import read_json
@@ -34,7 +36,7 @@ def build_report(job: Job) -> Report:
     scores = {name: _scores(values) for name, values in stored["strategies"].items()}
     return Report(
         title=f"{job.config.name}: {job.symbol}",
-        setting=setting_of(job),
+        setting=setting_of(job, {"Training": _training(job), "Trials": _selection(job)}),
         rows=league_rows(strategies(job), scores),
         benchmark=BENCHMARK,
         runs=runs,
@@ -83,8 +85,8 @@ def score_forecasts(job: Job) -> dict[str, ForecastScores]:
     return scores
 
 
-def setting_of(job: Job) -> dict[str, str]:
-    """Data, blocks, costs and whatever else the results depend on, in words."""
+def setting_of(job: Job, more: Mapping[str, str]) -> dict[str, str]:
+    """Data, blocks, costs, and what ``more`` the results depend on, in words."""
     config, blocks = job.config, job.config.blocks.rows(job.bars)
     days = job.bars.dates
     spans = {
@@ -107,9 +109,33 @@ def setting_of(job: Job) -> dict[str, str]:
         if config.market.actions == "weight"
         else ", ".join(f"{weight:g}" for weight in config.market.positions),
         "Refits": f"every {config.forecast.schedule.refit_every_bars} bars, walk-forward",
-        "Training": f"{config.ppo.steps} steps, seeds {config.seed} to {config.seed + config.seeds - 1}",
+        **more,
         "Other than the default": ", ".join(changes(config)) or "nothing",
     }
+
+
+def _training(job: Job) -> str:
+    config = job.config
+    return f"{config.ppo.steps} steps, seeds {config.seed} to {config.seed + config.seeds - 1}"
+
+
+def _selection(job: Job) -> str:
+    """What luck explains, in one line."""
+    found = luck(job)
+    chosen, best = found["overfitting"], found["superior_ability"]
+    said = [
+        f"{found['trials']['count']} on these prices",
+        f"{found['trials']['checkpoints']} checkpoints are as many as "
+        f"{found['trials']['effective_checkpoints']} independent ones",
+    ]
+    if "probability" in chosen:
+        said.append(f"probability that choosing among them overfits {chosen['probability']:.2f}")
+    if "p_values" in best:
+        said.append(
+            f"p-value of the best of all against {BENCHMARK.lower()} "
+            f"{best['p_values']['consistent']:.2f}"
+        )
+    return ", ".join(said)
 
 
 def warnings_of(job: Job) -> list[str]:

@@ -14,7 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from foretrade.backtests.chain import START, Chain, ChainError, Head
-from foretrade.backtests.significance import expected_best_sharpe, sharpe_ratio
+from foretrade.backtests.deflation import expected_best_sharpe
+from foretrade.backtests.significance import sharpe_ratio
 from foretrade.backtests.trials import Ledger, Trial, Trials, TrialsError, count
 
 

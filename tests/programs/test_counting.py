@@ -16,6 +16,7 @@ from foretrade.config import read_config
 from foretrade.counting import compared, faults, ledger_of, record_run, state
 from foretrade.experiment import run_steps
 from foretrade.job import Job
+from foretrade.luck import luck
 from foretrade.results import build_report
 from foretrade.rundir import RunDirectory
 
@@ -87,8 +88,23 @@ def test_other_settings_add_up_and_deflate_the_first_run(first, runs):
     assert f"the best of {after.trials.count} trials" in after.verdict()
 
 
+def test_luck_is_measured_on_all_that_was_tried_on_the_same_bars(first):
+    """After the second run, whose checkpoints stand beside those of the first."""
+    found = luck(first)
+    assert found["trials"]["count"] == compared(first).count
+    assert found["trials"]["checkpoints"] == len(trials(first, "validation")) == 20
+    assert 1 <= found["trials"]["effective_checkpoints"] <= 20
+    assert 0 <= found["overfitting"]["probability"] <= 1
+    assert (
+        found["superior_ability"]["strategies"] == 5
+    )  # two policies, three rules: the ensemble is ridge
+    p_values = found["superior_ability"]["p_values"]
+    assert p_values["lower"] <= p_values["consistent"] <= p_values["upper"]
+    assert "29 on these prices, 20 checkpoints are as many as" in build_report(first).setting["Trials"]
+
+
 def deflated(report) -> float:
-    from foretrade.backtests.significance import deflated_sharpe
+    from foretrade.backtests.deflation import deflated_sharpe
 
     returns = report.runs[report.rows[0].median_run].returns.to_numpy()
     return deflated_sharpe(returns, report.trials.count, report.trials.variance)
