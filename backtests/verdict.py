@@ -79,6 +79,6 @@ def judge(returns: Floats, benchmark: Floats, trials: Trials, periods_per_year: 
         high=high,
         deflated=deflated,
         trials=trials,
-        difference_low=difference.low,
-        difference_high=difference.high,
+        difference_low=difference_low,
+        difference_high=difference_high,
     )

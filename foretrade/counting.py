@@ -7,7 +7,7 @@ block). Buy-and-hold, cash, chance and the oracle are yardsticks, nobody's idea,
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
