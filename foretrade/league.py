@@ -146,7 +146,7 @@ def _count(job: Job, season: Season) -> Trials:
     """Enter every cell into the ledger of trials, seeds too, and read how many there are."""
     net = job.config.league.cost_scales.index(1.0)
     cells = {
-        _label(job, *key) + (f", seed {number}" if len(own) > 1 else ""): one.returns[:, net]
+        ", ".join(key) + (f", seed {number}" if len(own) > 1 else ""): one.returns[:, net]
         for key, own in season.rows.items()
         for number, one in enumerate(own)
     }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -193,7 +194,7 @@ class Tasks:
         rules, band = self.job.config.market.rules, self.job.config.league.no_trade_band
         return replace(rules, no_trade_band=band) if rule == "mean_variance" else rules
 
-    @property
+    @cached_property
     def table(self) -> Table:
         """Features and forecasts, these also in the unit that is not scaled."""
         return self.job.table.join(unscaled(self.job.forecasts, forecasters(self.job)))

@@ -22,10 +22,11 @@ from threadpoolctl import threadpool_limits
 
 from foretrade import experiment, forecasting, league_season
 from foretrade import league as program
-from foretrade.backtests.contest import read_played
+from foretrade.backtests.contest import asked_weights, read_played
 from foretrade.config import ConfigError, read_config
 from foretrade.forecasters.base import Forecast
 from foretrade.job import Job
+from foretrade.league_tasks import Tasks
 from foretrade.markets.bars import DataError
 from foretrade.rundir import RunDirectory
 from foretrade.storage import file_hash
@@ -208,8 +209,10 @@ def test_costs_never_help_and_the_break_even_lies_between(planted):
 def test_every_cell_is_a_trial(planted):
     lines = (planted.run.path.parent / "trials.jsonl").read_text().splitlines()
     cells = [r["name"] for r in map(json.loads, lines) if r.get("kind") == "cell"]
-    assert len(cells) == 12  # six forecasters, two rules
-    assert "inverse_mse" in " ".join(cells)
+    names = ("ensemble", "ensemble_inverse_mse", "Knows", "Guesses", "historical_mean", "zero")
+    expected = {f"{name}, {rule}" for name in names for rule in ("mean_variance", "sign")}
+    assert set(cells) == expected
+    assert len(cells) == len(expected)
 
 
 def test_the_page_stands_alone(planted):
@@ -326,6 +329,33 @@ def test_a_league_in_which_nobody_trades_says_so(planted, league, tmp_path):
     assert text.startswith("**No forecaster traded")
     assert "nan" not in text
     assert "Not in the tests, as their returns are constant: ensemble" in text
+
+
+def test_forecasts_of_a_week_are_sized_by_the_risk_of_a_week(planted, league, tmp_path):
+    """Long horizon, fills at the open, long only, leverage: the same market, other words."""
+    overrides = [
+        "forecast.horizon_bars=5",
+        'market.fill="next_open"',
+        "market.weight_bounds=[0.0, 2.0]",
+        "market.rules={max_leverage=2.0}",
+        'league.rules=["mean_variance"]',
+        "forecast.also_fused_by=[]",
+    ]
+    config = read_config(planted.run.path.parents[1] / "league.toml", overrides=overrides)
+    job = job_at(tmp_path / "week" / "run", config)
+    league(job)
+    tasks = Tasks(job)
+    env, rule, limits = tasks.plain()["Knows"].entries["mean_variance"]
+    rows = job.config.blocks.rows(job.bars)["test"][:-1]
+    mean, std = (
+        job.forecasts.column(f"Knows.{part}")[rows.start : rows.stop, 0] for part in ("mean", "std")
+    )
+    asked = asked_weights(rule, env)
+    assert np.allclose(asked, np.clip(mean / (5 * std**2), 0, 2), rtol=1e-4, atol=1e-6)
+    assert np.median(std) > 0.015  # of five bars, each of about one per cent
+    assert limits.no_trade_band == 0.2
+    assert limits.max_leverage == 2.0
+    assert asked.max() > 1
 
 
 def test_settings_that_make_no_league_are_named():
