@@ -165,12 +165,13 @@ def league(
     """Every forecaster traded by the same rules: what each earns after costs, what members are worth."""
     from foretrade.job import Job
     from foretrade.league import league as play
+    from foretrade.terminal import print_league
 
     job = Job(_run_directory(target, out, seed, set_ or []), output, workers)
     output.print(f"run: {job.run.path}", highlight=False)
     with _says_how_to_go_on(job):
         folder = play(job)
-    _print_league(folder)
+    print_league(output, folder)
     if into is not None:
         _splice(into, (folder / "league.md").read_text(encoding="utf-8"))
 
@@ -339,36 +340,6 @@ def _print_table(job: Job, page: Report) -> None:
     output.print(
         f"report: {job.run.path / 'report.html'}", markup=False, highlight=False, soft_wrap=True
     )
-
-
-def _print_league(folder: Path) -> None:
-    """The table of Markdown that the league has written, as far as it fits, and its verdict."""
-    from rich import box
-    from rich.table import Table as RichTable
-
-    from foretrade.backtests.league_page import NARROW
-
-    verdict, _, header, _, *rest = (folder / "league.md").read_text(encoding="utf-8").splitlines()
-    rows = [_cells(line) for line in rest[: rest.index("")]]
-    names = _cells(header)
-    columns = range(len(names)) if output.width >= 190 else NARROW
-    table = RichTable(
-        title="Test block, after all costs",
-        box=box.SIMPLE_HEAD,
-        padding=(0, 1, 0, 0),
-        title_justify="left",
-    )
-    for column in columns:
-        table.add_column(names[column], justify="right" if column else "left", no_wrap=column > 0)
-    for row in rows:
-        table.add_row(*(row[column] for column in columns))
-    output.print(table)
-    output.print(verdict.strip("*"), markup=False, highlight=False)
-    output.print(f"page: {folder / 'league.html'}", markup=False, highlight=False, soft_wrap=True)
-
-
-def _cells(line: str) -> list[str]:
-    return [cell.strip() for cell in line.strip("|").split("|")]
 
 
 def _describe(bars: Bars) -> None:
