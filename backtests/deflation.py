@@ -99,5 +99,5 @@ def effective_trials(returns: Floats) -> int:
 
 
 def _require_trials(trials: int) -> None:
-    if not trials >= 1 or trials != int(trials):
+    if not 1 <= trials < math.inf or trials != int(trials):
         raise ValueError(f"the number of trials must be a whole number from 1 on, got {trials}")

@@ -11,7 +11,6 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-from arch.bootstrap import optimal_block_length
 from scipy import stats
 
 from foretrade.backtests.influence import influence, studentised_distances
@@ -228,7 +227,7 @@ def sharpe_difference(
     difference = sharpe_ratio(own) - sharpe_ratio(other)
     linear = influence(own) - influence(other)
     if np.abs(linear).max() <= 1e-9 * np.abs(influence(own)).max():
-        certain = round(difference, 9) * year
+        certain = 0.0 if abs(difference) < 1e-9 else difference * year
         return SharpeDifference(certain, certain, certain, float(certain == 0), 0.0, 0)
     block = block_bars or _circular_block(linear)
     if not 1 <= block <= len(own) // MIN_BLOCKS:
@@ -242,8 +241,8 @@ def sharpe_difference(
 
 
 def _circular_block(values: Floats) -> int:
-    found = float(optimal_block_length(values)["circular"].iloc[0])
-    return max(1, min(math.ceil(found), len(values) // 10))
+    found = float(block_lengths(values, "circular")[0])
+    return min(math.ceil(found), len(values) // 10)
 
 
 def _shape(returns: Floats) -> tuple[float, float]:

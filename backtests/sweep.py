@@ -21,10 +21,11 @@ from foretrade.markets.bars import Bars, DataError
 from foretrade.markets.costs import Costs
 from foretrade.markets.exchange import FILLS, Exchange, make_exchange
 from foretrade.markets.fills import Fill
+from foretrade.markets.fused import BOOKS, can_fuse, replay_fused
 from foretrade.markets.orders import REASONS
-from foretrade.markets.replay import Record, new_record, replay
+from foretrade.markets.replay import replay
 from foretrade.markets.rules import Rules
-from foretrade.markets.tally import TALLY_FIELDS
+from foretrade.markets.tally import TALLY_FIELDS, Record, new_record
 from foretrade.markets.trading import new_workspace
 
 
@@ -154,17 +155,20 @@ class _Play:
     initial_equity: float
     exchange: Exchange
     threads: int
+    fuses: bool
 
     def __call__(self, keeps_equity: bool) -> Record:
         steps, symbols, strategies = self.targets.shape
         record = new_record(steps, strategies, keeps_equity=keeps_equity)
 
         def play(first: int, last: int) -> None:
-            accounts, work = new_accounts(LANES, symbols), new_workspace(symbols)
-            replay(
-                self.targets, self.cost_scale, self.rows.start, self.initial_equity, self.exchange,
-                accounts, work, np.empty(len(TALLY_FIELDS) * LANES), record, first, last,
-            )  # fmt: skip
+            tally = np.empty(len(TALLY_FIELDS) * LANES)
+            given = (self.targets, self.cost_scale, self.rows.start, self.initial_equity, self.exchange)
+            if self.fuses:
+                replay_fused(*given, np.empty(len(BOOKS) * LANES), tally, record, first, last)
+            else:
+                accounts, work = new_accounts(LANES, symbols), new_workspace(symbols)
+                replay(*given, accounts, work, tally, record, first, last)
 
         _share_out(play, -(-strategies // LANES), self.threads)
         return record
@@ -201,7 +205,8 @@ def _plan(
         raise ValueError(f"threads must be at least 1, got {threads}")
     exchange = make_exchange(bars, fill=fill, costs=costs, rules=rules, initial_equity=initial_equity)
     scales = np.ascontiguousarray(np.broadcast_to(scale, panel.shape[2:]))
-    return _Play(panel, rows, fill, scales, float(initial_equity), exchange, threads)
+    fuses = can_fuse(exchange, rows)
+    return _Play(panel, rows, fill, scales, float(initial_equity), exchange, threads, fuses)
 
 
 def _checked_targets(bars: Bars, targets: Floats) -> Floats:
@@ -244,11 +249,11 @@ def _outcome(bars: Bars, play: _Play, record: Record) -> dict[str, Any]:
         "rows": play.rows,
         "fill": play.fill,
         "initial_equity": play.initial_equity,
-        "final_equity": record.equity[-1].copy(),
+        "final_equity": record.equity[len(play.rows) % len(record.equity)].copy(),
         "steps": tallies["steps"].astype(np.int64),
         "turnover": tallies["turnover"] / years,
         "cost": tallies["cost"] / years,
-        "ruined": record.status != ALIVE,
+        "ruined": tallies["over"] != ALIVE,
         "reasons": {name: tallies[name].astype(np.int64) for name in REASONS},
     }
 

@@ -1,13 +1,13 @@
 """What a run has looked at, entered into the ledger of trials that all runs in its folder share.
 
 Recorded are, with their returns: every checkpoint of every policy and every variant of an ablation
-(validation block); every policy, every rule and every forecaster (test block). Buy-and-hold and cash
-are yardsticks, nobody's idea, and not counted.
+(validation block); every policy, every rule, every forecaster and every cell of a league (test
+block). Buy-and-hold, cash, chance and the oracle are yardsticks, nobody's idea, and not counted.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -27,19 +27,19 @@ if TYPE_CHECKING:
 
 def record_run(job: Job) -> None:
     """Enter everything that a run has looked at, as far as it has got."""
-    record_checkpoints(job)
+    names = (name for agent in SEES_FORECASTS for name in policy_names(job, agent))
+    record_checkpoints(job, [job.run.path / "policy" / name for name in names])
     record_strategies(job)
 
 
-def record_checkpoints(job: Job) -> None:
-    """Enter the checkpoints of every finished policy: each was looked at on the validation block."""
+def record_checkpoints(job: Job, folders: Iterable[Path]) -> None:
+    """Enter the checkpoints of the finished policies: each was looked at on the validation block."""
     found: dict[str, Floats] = {}
-    for name in (name for agent in SEES_FORECASTS for name in policy_names(job, agent)):
-        folder = job.run.path / "policy" / name
+    for folder in folders:
         if (folder / "done.json").is_file():
             steps = pd.read_csv(folder / "validation.csv")["steps"]
             returns = np.load(folder / "validation.npy", allow_pickle=False)
-            found |= {f"{name}@{step}": row for step, row in zip(steps, returns, strict=True)}
+            found |= {f"{folder.name}@{step}": row for step, row in zip(steps, returns, strict=True)}
     _record(job, {"checkpoint": found}, "validation")
 
 
@@ -70,6 +70,16 @@ def record_forecasters(job: Job) -> None:
     """Enter the forecasters, whose scores on the test block are shown."""
     means = {name: job.forecasts.column(f"{name}.mean")[:, 0] for name in forecasters(job)}
     _record(job, {"forecaster": _followed(job, means, "test")}, "test")
+
+
+def record_cells(job: Job, returns: Mapping[str, Floats]) -> None:
+    """Enter the cells of a league: each forecaster traded by each rule, on the test block, after costs.
+
+    Args:
+        returns: Theirs ``[bars]``, by name.
+    """
+    _record(job, {"cell": returns}, "test")
+    record_forecasters(job)
 
 
 def record_ablation(job: Job, means: Mapping[str, Floats]) -> None:
@@ -150,6 +160,19 @@ def compared(job: Job) -> Trials:
     bars = len(job.config.blocks.rows(job.bars)["test"]) - 1
     records = ledger_of(job).records(job.bars.content_hash, job.symbol, "")
     return replace(count(records, bars=bars, spread="validation"), whole=not faults(job))
+
+
+def tried_on_test(job: Job) -> Trials:
+    """Trials on the test block, whichever run made them: what the best of a league stands against.
+
+    The variance is that of the Sharpe ratio of one without skill, one over the number of bars (Lo 2002,
+    FAJ 58(4)): forecasters and rules spread by what they know and pay, and that is no luck.
+    """
+    from foretrade.backtests.trials import Trials
+
+    bars = len(job.config.blocks.rows(job.bars)["test"]) - 1
+    records = ledger_of(job).records(job.bars.content_hash, job.symbol, "test")
+    return Trials(len(records), 1 / bars, whole=not faults(job))
 
 
 def state(job: Job) -> str:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import operator
 import shutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from foretrade.agents.ppo_config import PPOConfig
 from foretrade.counting import record_checkpoints, record_run, record_strategies, state
@@ -116,26 +116,46 @@ def run_policy_task(task: PolicyTask) -> None:
 def train(job: Job) -> list[Path]:
     """Train PPO with and without forecasts, several seeds each: ``policy/<agent>-seed-<n>/``."""
     job.record_data()
-    tasks = list(_policy_tasks(job))
-    todo = [task for task in tasks if not task.is_done()]
-    for task in todo:  # what an interrupted training left is of no use
-        shutil.rmtree(task.folder, ignore_errors=True)
-    totals = {task.folder.name: task.config.updates for task in todo}
+    tasks = [
+        task
+        for agent, forecasts in SEES_FORECASTS.items()
+        for task in policy_tasks(
+            job,
+            job.run.path / "policy",
+            dict(zip(policy_names(job, agent), job.config.policy_seeds, strict=True)),
+            forecasts=forecasts,
+        )
+    ]
     try:
-        with progress(job.console, "train", totals) as show:
-            run_parallel(
-                run_policy_task,
-                todo,
-                workers=job.workers,
-                log=job.run.path / "logs" / "train.log",
-                tick=lambda: show({task.folder.name: task.updates() for task in todo}),
-            )
+        train_policies(job, tasks)
     finally:  # what an interrupted training has finished was looked at too
-        record_checkpoints(job)
+        record_checkpoints(job, [task.folder for task in tasks])
     return [task.folder / name for task in tasks for name in POLICY_FILES]
 
 
-def _policy_tasks(job: Job) -> Iterator[PolicyTask]:
+def train_policies(job: Job, tasks: Sequence[PolicyTask]) -> None:
+    """Train those that are not there yet, in parallel, and show how far they are."""
+    todo = [task for task in tasks if not task.is_done()]
+    for task in todo:  # what an interrupted training left is of no use
+        shutil.rmtree(task.folder, ignore_errors=True)
+    with progress(
+        job.console, "train", {task.folder.name: task.config.updates for task in todo}
+    ) as show:
+        run_parallel(
+            run_policy_task,
+            todo,
+            workers=job.workers,
+            log=job.run.path / "logs" / "train.log",
+            tick=lambda: show({task.folder.name: task.updates() for task in todo}),
+        )
+
+
+def policy_tasks(job: Job, folder: Path, seeds: Mapping[str, int], **view: Any) -> Iterator[PolicyTask]:
+    """One training run for each name and seed, in its own folder.
+
+    Args:
+        view: What the policies see; see :meth:`Job.env`.
+    """
     ppo = job.config.ppo
     inputs = (
         job.config.as_dict(),
@@ -144,15 +164,12 @@ def _policy_tasks(job: Job) -> Iterator[PolicyTask]:
         code_hash("markets", "envs", "agents"),
         library_versions(*LIBRARIES),
     )
-    for agent, forecasts in SEES_FORECASTS.items():
-        training = job.env(
-            "train", forecasts=forecasts, episodes=Episodes(ppo.episode_bars, random_start=True)
-        )
-        validation = job.env("validation", forecasts=forecasts)
-        for seed, name in zip(job.config.policy_seeds, policy_names(job, agent), strict=True):
-            key = content_hash(*inputs, agent, seed)
-            folder = job.run.path / "policy" / name
-            yield PolicyTask(training, validation, ppo, seed, folder, key)
+    episodes = Episodes(ppo.episode_bars, random_start=True)
+    training = job.env("train", episodes=episodes, **view)
+    validation = job.env("validation", **view)
+    for name, seed in seeds.items():
+        key = content_hash(*inputs, name, seed)
+        yield PolicyTask(training, validation, ppo, seed, folder / name, key)
 
 
 def backtest(job: Job) -> list[Path]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from foretrade.config import changes
@@ -35,14 +36,14 @@ def build_report(job: Job) -> Report:
     scores = {name: _scores(values) for name, values in stored["strategies"].items()}
     return Report(
         title=f"{job.config.name}: {job.symbol}",
-        setting=_setting(job),
+        setting=setting_of(job, {"Training": _training(job), "Trials": _selection(job)}),
         rows=league_rows(strategies(job), scores),
         benchmark=BENCHMARK,
         runs=runs,
         forecasts=stored["forecasts"],
         trials=compared(job),
         periods_per_year=job.bars.periods_per_year,
-        warnings=_warnings(job),
+        warnings=warnings_of(job),
         tearsheets={},
     )
 
@@ -84,7 +85,8 @@ def score_forecasts(job: Job) -> dict[str, ForecastScores]:
     return scores
 
 
-def _setting(job: Job) -> dict[str, str]:
+def setting_of(job: Job, more: Mapping[str, str]) -> dict[str, str]:
+    """Data, blocks, costs, and what ``more`` the results depend on, in words."""
     config, blocks = job.config, job.config.blocks.rows(job.bars)
     days = job.bars.dates
     spans = {
@@ -107,10 +109,14 @@ def _setting(job: Job) -> dict[str, str]:
         if config.market.actions == "weight"
         else ", ".join(f"{weight:g}" for weight in config.market.positions),
         "Refits": f"every {config.forecast.schedule.refit_every_bars} bars, walk-forward",
-        "Training": f"{config.ppo.steps} steps, seeds {config.seed} to {config.seed + config.seeds - 1}",
-        "Trials": _selection(job),
+        **more,
         "Other than the default": ", ".join(changes(config)) or "nothing",
     }
+
+
+def _training(job: Job) -> str:
+    config = job.config
+    return f"{config.ppo.steps} steps, seeds {config.seed} to {config.seed + config.seeds - 1}"
 
 
 def _selection(job: Job) -> str:
@@ -132,7 +138,8 @@ def _selection(job: Job) -> str:
     return ", ".join(said)
 
 
-def _warnings(job: Job) -> list[str]:
+def warnings_of(job: Job) -> list[str]:
+    """What a reader of any result has to know first."""
     found = [finding.message for finding in inspect_bars(job.bars)]
     if job.config.market.fill == "same_close":
         found.insert(0, "Idealised fills: orders trade at the very close on which they were decided.")

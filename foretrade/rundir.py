@@ -27,6 +27,7 @@ CODE = {  # folders whose source a step depends on
     "train": ("markets", "envs", "agents"),
     "backtest": ("", "markets", "forecasters", "envs", "agents", "backtests"),
     "report": ("", "markets", "backtests"),
+    "league": ("", "markets", "forecasters", "envs", "agents", "backtests"),
 }
 LIBRARIES = (
     "foretrade", "arch", "gymnasium", "keras", "lightgbm", "numba", "numpy", "pandas", "pyarrow",

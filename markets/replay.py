@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -12,7 +12,17 @@ from foretrade.markets.arrays import Floats, Index
 from foretrade.markets.compiled import compiled, compiled_part, inlined
 from foretrade.markets.exchange import Exchange
 from foretrade.markets.orders import REASONS
-from foretrade.markets.tally import COUNTS, OVER, TALLY_FIELDS, clear_tally, tally_step
+from foretrade.markets.tally import (
+    COUNTS,
+    OVER,
+    Record,
+    clear_tally,
+    close_tally,
+    hand_over,
+    tally_drawdown,
+    tally_flows,
+    tally_return,
+)
 from foretrade.markets.trading import (
     BEFORE,
     BORROW,
@@ -26,29 +36,6 @@ from foretrade.markets.trading import (
     TRADED,
     Workspace,
 )
-
-
-class Record(NamedTuple):
-    """What replays leave behind, written column by column.
-
-    Args:
-        equity: At the closes, ``[steps + 1, strategies]``; with a single row, that of the last close.
-        status: Of the accounts, ``[strategies]``.
-        tallies: ``[TALLY_FIELDS, strategies]``.
-        moments: Whether the moments of returns and the drawdown are tallied.
-    """
-
-    equity: Floats
-    status: Floats
-    tallies: Floats
-    moments: bool
-
-
-def new_record(steps: int, strategies: int, *, keeps_equity: bool) -> Record:
-    """Memory for the outcome of so many strategies; moments take the place of equity."""
-    equity = np.empty((steps + 1 if keeps_equity else 1, strategies))
-    tallies = np.empty((len(TALLY_FIELDS), strategies))
-    return Record(equity, np.empty(strategies), tallies, not keeps_equity)
 
 
 @compiled
@@ -90,10 +77,7 @@ def replay(
                     ms[i, TARGET + j] = targets[k, i, at + j]
             ledger.step(a, hs, clock, s, ms, lanes, exchange.prices, exchange.rates, terms)
             _note(a, s, ms, tally, lanes, at, k, record)
-        for j in range(lanes):
-            record.status[at + j] = tally[OVER + j]
-            for field in range(np.uint64(len(TALLY_FIELDS))):
-                record.tallies[field, at + j] = tally[field * np.uint64(LANES) + j]
+        hand_over(tally, record, at, lanes)
 
 
 @compiled_part
@@ -101,21 +85,22 @@ def _note(
     a: Floats, s: Floats, ms: Floats, t: Floats, lanes: Index, at: Index, k: Index, record: Any
 ) -> None:
     """Tally a step and write the equity; an account that is over keeps what was left to it."""
-    one, keeps = np.uint64(1), len(record.equity) > 1
-    before_row = k if keeps else np.uint64(0)
-    row = k + one if keeps else np.uint64(0)
+    one, kept = np.uint64(1), np.uint64(len(record.equity))
     for j in range(lanes):
-        after = a[EQUITY + j] if t[OVER + j] == ALIVE else record.equity[before_row, at + j]
+        after = a[EQUITY + j] if t[OVER + j] == ALIVE else record.equity[k % kept, at + j]
         paid = s[FEE + j] + s[SPREAD + j] + s[IMPACT + j]
         paid += s[BORROW + j] + s[FINANCING + j] - s[INTEREST + j]
-        tally_step(t, j, s[BEFORE + j], after, s[TRADED + j], paid, record.moments)
-        record.equity[row, at + j] = after
+        tally_flows(t, j, s[BEFORE + j], s[TRADED + j], paid)
+        if record.moments:
+            tally_return(t, j, float(k + one), s[BEFORE + j], after)
+            tally_drawdown(t, j, after)
+        record.equity[(k + one) % kept, at + j] = after
     for i in range(len(ms)):
         for j in range(lanes):
             if (ms[i, REASON + j] != 0.0) & (t[OVER + j] == ALIVE):
                 _count(t, j, ms[i, REASON + j])
     for j in range(lanes):
-        t[OVER + j] = a[STATUS + j]
+        close_tally(t, j, float(k + one), a[STATUS + j])
 
 
 @inlined

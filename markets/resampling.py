@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Literal
 
 import numpy as np
-from arch.bootstrap import optimal_block_length
 
 from foretrade.markets.arrays import Floats, Ints
 from foretrade.markets.compiled import compiled
@@ -14,13 +14,15 @@ CHUNK = 256
 """Resamples that are in memory at once."""
 
 
-def block_lengths(values: Floats) -> Floats:
-    """Best mean block of the stationary bootstrap for each column of ``[rows, k]``, at least 1 row.
+def block_lengths(values: Floats, kind: Literal["stationary", "circular"] = "stationary") -> Floats:
+    """Best block, in rows and at least 1, for each column of ``[rows, k]``: mean or fixed length.
 
     Politis and White (2004, Econometric Reviews 23(1)), corrected by Patton, Politis and White (2009),
     by ``arch``. Columns must vary.
     """
-    found = optimal_block_length(values)["stationary"].to_numpy(dtype=np.float64)
+    from arch.bootstrap import optimal_block_length
+
+    found = optimal_block_length(values)[kind].to_numpy(dtype=np.float64)
     at_least_a_row: Floats = np.maximum(found, 1.0)
     return at_least_a_row
 

@@ -7,6 +7,10 @@ beside the deviations.
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
+import numpy as np
+
 from foretrade.markets.accounts import LANES, offsets
 from foretrade.markets.arrays import Floats, Index
 from foretrade.markets.compiled import inlined
@@ -24,6 +28,35 @@ powers of deviations; highest equity, and the pair of equity and peak before it 
 how often each reason held, from ``COUNTS`` on."""
 
 
+class Record(NamedTuple):
+    """What a replay leaves behind, written column by column.
+
+    Args:
+        equity: At the closes, ``[steps + 1, strategies]``; with fewer rows, that of close ``k`` stands
+            in row ``k % rows``.
+        tallies: ``[TALLY_FIELDS, strategies]``.
+        moments: Whether moments of returns and the drawdown are tallied.
+    """
+
+    equity: Floats
+    tallies: Floats
+    moments: bool
+
+
+def new_record(steps: int, strategies: int, *, keeps_equity: bool) -> Record:
+    """Memory for so many strategies; moments take the place of the equity."""
+    equity = np.empty((steps + 1 if keeps_equity else 2, strategies))
+    return Record(equity, np.empty((len(TALLY_FIELDS), strategies)), not keeps_equity)
+
+
+@inlined
+def hand_over(t: Floats, record: Record, at: Index, lanes: Index) -> None:
+    """Write a block's tallies to the strategies from ``at`` on."""
+    for j in range(lanes):
+        for field in range(np.uint64(len(TALLY_FIELDS))):
+            record.tallies[field, at + j] = t[field * np.uint64(LANES) + j]
+
+
 @inlined
 def clear_tally(t: Floats, j: Index, equity: float) -> None:
     """Nothing yet; the drawdown counts from the initial equity."""
@@ -33,41 +66,44 @@ def clear_tally(t: Floats, j: Index, equity: float) -> None:
 
 
 @inlined
-def tally_step(
-    t: Floats, j: Index, before: float, after: float, traded: float, paid: float, moments: bool
-) -> None:
-    """Add a step that an account took from one equity to another; nothing once it is over."""
-    stands = t[OVER + j] == 0.0
+def tally_flows(t: Floats, j: Index, before: float, traded: float, paid: float) -> None:
+    """Add what an account traded and paid in a step that it began with an equity of ``before``."""
     inverse = 1.0 / before
+    stands = t[OVER + j] == 0.0
     t[TURNOVER + j] += traded * inverse if stands else 0.0
     t[COST + j] += paid * inverse if stands else 0.0
-    t[STEPS + j] += 1.0 if stands else 0.0
-    if moments:
-        _add_return(t, j, stands, after * inverse - 1.0)
-        _add_equity(t, j, stands, after)
 
 
 @inlined
-def _add_return(t: Floats, j: Index, stands: bool, value: float) -> None:
-    count = t[STEPS + j]
-    away = value - t[MEAN + j]
-    part = away / count
+def tally_return(t: Floats, j: Index, count: float, before: float, after: float) -> None:
+    """Add the return of step number ``count``, the first being 1; nothing once the account is over."""
+    stands = t[OVER + j] == 0.0
+    away = after / before - 1.0 - t[MEAN + j]
+    part = away * (1.0 / count)
     square = part * part
     spread = away * part * (count - 1.0)
     second, third = t[SECOND + j], t[THIRD + j]
-    fourth = spread * square * (count * count - 3.0 * count + 3.0)
-    fourth += 6.0 * square * second - 4.0 * part * third
-    third = spread * part * (count - 2.0) - 3.0 * part * second
-    t[FOURTH + j] += fourth if stands else 0.0
-    t[THIRD + j] += third if stands else 0.0
+    more = spread * square * (count * count - 3.0 * count + 3.0)
+    more += 6.0 * square * second - 4.0 * part * third
+    t[FOURTH + j] += more if stands else 0.0
+    t[THIRD + j] += spread * part * (count - 2.0) - 3.0 * part * second if stands else 0.0
     t[SECOND + j] += spread if stands else 0.0
     t[MEAN + j] += part if stands else 0.0
 
 
 @inlined
-def _add_equity(t: Floats, j: Index, stands: bool, equity: float) -> None:
+def tally_drawdown(t: Floats, j: Index, equity: float) -> None:
+    """See whether the equity is further below its peak than ever; ratios compared without a division."""
+    stands = t[OVER + j] == 0.0
     peak = max(t[PEAK + j], equity)
-    deeper = stands & (equity * t[HIGH + j] < t[LOW + j] * peak)  # without a division
+    deeper = stands & (equity * t[HIGH + j] < t[LOW + j] * peak)
     t[PEAK + j] = peak if stands else t[PEAK + j]
     t[LOW + j] = equity if deeper else t[LOW + j]
     t[HIGH + j] = peak if deeper else t[HIGH + j]
+
+
+@inlined
+def close_tally(t: Floats, j: Index, count: float, status: float) -> None:
+    """End the tally of an account with step number ``count``, unless that was done before."""
+    t[STEPS + j] = count if t[OVER + j] == 0.0 else t[STEPS + j]
+    t[OVER + j] = status if t[OVER + j] == 0.0 else t[OVER + j]
