@@ -2,8 +2,8 @@
 
 Each test runs beside ``arch`` on the same made-up returns, block length and seed, and must give the same
 numbers before its time counts; machines are shared: read the ratios. ``arch`` has no probability of
-overfitting: there the CPU time is told. Then each test judges made-up returns in which there is nothing to
-find. The tables go into docs/significance.md.
+overfitting: there the CPU time is told. Then, for minutes, each test judges made-up returns in which there
+is nothing to find. The tables go into docs/significance.md.
 """
 
 from __future__ import annotations
@@ -162,12 +162,8 @@ def rates(console: Console) -> list[str]:
         "superior predictive ability, consistent, 20 strategies": (rejects_superiority, 20),
     }
     settings = [(250, 0.0), (1250, 0.0), (250, 0.2), (1250, 0.2)]
-    lines = [
-        "| rejected at 5 % / 10 % | "
-        + " | ".join(f"{n} bars, ρ = {rho:g}" for n, rho in settings)
-        + " |",
-        "| --- |" + " --- |" * len(settings),
-    ]
+    header = " | ".join(f"{bars} bars, ρ = {rho:g}" for bars, rho in settings)
+    lines = [f"| rejected at 5 % / 10 % | {header} |", "| --- |" + " --- |" * len(settings)]
     for name, (test, strategies) in tests.items():
         cells = []
         for bars, rho in settings:
