@@ -2,8 +2,8 @@
 
 Each test runs beside ``arch`` on the same made-up returns, block length and seed, and must give the same
 numbers before its time counts; machines are shared: read the ratios. ``arch`` has no probability of
-overfitting: there the CPU time is told. Then, for minutes, each test judges made-up returns in which there
-is nothing to find. The tables go into docs/significance.md.
+overfitting: there the CPU time is told. Then, for minutes, each test judges made-up returns in which
+there is nothing to find. The tables go into docs/significance.md.
 """
 
 from __future__ import annotations
@@ -128,7 +128,7 @@ def row(what: str, own: float, theirs: float | None) -> str:
 
 
 def nothing_to_find(bars: int, strategies: int, autocorrelation: float, seed: int) -> np.ndarray:
-    """Student-t returns with 5 degrees of freedom, a mean of zero and correlations of ½."""
+    """Sums of an own and a shared Student-t draw, 5 degrees of freedom: means of 0, correlations of ½."""
     rng = np.random.default_rng(seed)
     noise = rng.standard_t(5, (bars + 50, strategies)) + rng.standard_t(5, (bars + 50, 1))
     return 0.005 * lfilter([1.0], [1.0, -autocorrelation], noise, axis=0)[50:]
