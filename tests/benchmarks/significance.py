@@ -128,7 +128,7 @@ def row(what: str, own: float, theirs: float | None) -> str:
 
 
 def nothing_to_find(bars: int, strategies: int, autocorrelation: float, seed: int) -> np.ndarray:
-    """Sums of an own and a shared Student-t draw, 5 degrees of freedom: means of 0, correlations of ½."""
+    """Sums of an own and a shared Student-t draw (5 degrees of freedom): means 0, correlations ½."""
     rng = np.random.default_rng(seed)
     noise = rng.standard_t(5, (bars + 50, strategies)) + rng.standard_t(5, (bars + 50, 1))
     return 0.005 * lfilter([1.0], [1.0, -autocorrelation], noise, axis=0)[50:]
