@@ -201,8 +201,8 @@ def sharpe_difference(
 ) -> SharpeDifference:
     """Does a series have another Sharpe ratio than its benchmark over the same bars?
 
-    The studentised bootstrap in circular blocks of Ledoit and Wolf (2008, J. Empirical Finance 15(5),
-    section 3.2): bars of both are drawn together, so that what they share cancels; the observed
+    The studentised bootstrap in circular blocks of Ledoit and Wolf (2008, J. Empirical Finance
+    15(5)): bars of both are drawn together, so that what they share cancels; the observed
     difference has the error of :func:`~foretrade.backtests.longrun.long_run_variance`, a resampled one
     that of its block means; their p-value is ``(#{d* ≥ d} + 1) / (resamples + 1)``. Their calibration of
     the block length is left out: ``block_bars`` is, unless given, what Politis and White (2004,

@@ -70,7 +70,7 @@ class _Draws:
     def centred(self, recentring: str) -> Floats:
         """``[resamples, strategies]`` under the null: each strategy that counts has mean zero.
 
-        Hansen (2005, section 3): ``all`` subtracts every mean, ``consistent`` all but those of what is
+        Hansen (2005): ``all`` subtracts every mean, ``consistent`` all but those of what is
         clearly worse, ``positive`` those above zero alone.
         """
         threshold = -self.error * math.sqrt(2 * math.log(math.log(self.bars)))

@@ -172,7 +172,7 @@ def test_the_error_of_a_difference_is_the_closed_form():
 
 
 def plain_difference(own, other, block, resamples, seed):
-    """Ledoit and Wolf (2008, section 3.2) as it is written: matrices, one resample after the other."""
+    """Ledoit and Wolf (2008) as they write it: matrices, one resample after the other."""
 
     def moments(pair):
         return np.array([pair[:, 0].mean(), pair[:, 1].mean(), *(pair**2).mean(axis=0)])
