@@ -69,7 +69,7 @@ def effective_trials(returns: Floats) -> int:
     """How many independent trials are as many as these, which are correlated.
 
     ``ρ̄ + (1 − ρ̄) N`` with the average correlation ``ρ̄`` between the columns (Bailey and López de Prado
-    2014, JPM 40(5), appendix 3), rounded up; all ``N`` if it is negative. Conservative: two groups of
+    2014, JPM 40(5)), rounded up; all ``N`` if it is negative. Conservative: two groups of
     copies count as half of all trials, not as two. Columns that do not vary, such as a strategy that
     never traded, correlate with nothing.
 

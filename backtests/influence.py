@@ -1,7 +1,7 @@
 """How Sharpe ratios hang on the moments of returns: what each return adds, and what resamples show.
 
 A ratio is ``a / √(c − a²)`` with the mean ``a`` and the mean square ``c``, so that its slopes are
-``c / (c − a²)^1.5`` and ``−a / 2 / (c − a²)^1.5`` (Ledoit and Wolf 2008, section 3).
+``c / (c − a²)^1.5`` and ``−a / 2 / (c − a²)^1.5`` (Ledoit and Wolf 2008).
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def studentised_distances(
 ) -> Floats:
     """How far resampled differences of two Sharpe ratios lie from the one observed, ``[resamples]``.
 
-    Each in standard errors of its own resample (Ledoit and Wolf 2008, section 3.2): circular blocks,
+    Each in standard errors of its own resample (Ledoit and Wolf 2008): circular blocks,
     as many as fit in, and the variance of their means. All that is needed are the moments of blocks,
     made once for each bar that a block may begin at. A resample in which a series does not vary has no
     difference: it lies infinitely far away.

@@ -15,7 +15,7 @@ MOST_PERSISTENT = 0.97
 def long_run_variance(values: Floats) -> float:
     """Variance of ``√rows`` times the mean of ``values`` (``[rows]``), autocorrelation included.
 
-    Quadratic spectral kernel with the bandwidth that Andrews (1991, Econometrica 59(3), eq. 6.2, 6.4)
+    Quadratic spectral kernel with the bandwidth that Andrews (1991, Econometrica 59(3))
     takes from a first-order autoregression, on residuals of such an autoregression (prewhitening of
     Andrews and Monahan 1992, Econometrica 60(4)): the choice of Ledoit and Wolf (2008). Zero if the
     values do not vary.

@@ -201,8 +201,8 @@ def sharpe_difference(
 ) -> SharpeDifference:
     """Does a series have another Sharpe ratio than its benchmark over the same bars?
 
-    The studentised bootstrap in circular blocks of Ledoit and Wolf (2008, J. Empirical Finance 15(5),
-    section 3.2): bars of both are drawn together, so that what they share cancels; the observed
+    The studentised bootstrap in circular blocks of Ledoit and Wolf (2008, J. Empirical Finance
+    15(5)): bars of both are drawn together, so that what they share cancels; the observed
     difference has the error of :func:`~foretrade.backtests.longrun.long_run_variance`, a resampled one
     that of its block means; their p-value is ``(#{d* ≥ d} + 1) / (resamples + 1)``. Their calibration of
     the block length is left out: ``block_bars`` is, unless given, what Politis and White (2004,
@@ -229,7 +229,7 @@ def sharpe_difference(
     if np.abs(linear).max() <= 1e-9 * np.abs(influence(own)).max():
         certain = 0.0 if abs(difference) < 1e-9 else difference * year
         return SharpeDifference(certain, certain, certain, float(certain == 0), 0.0, 0)
-    block = block_bars or _circular_block(linear)
+    block = _circular_block(linear) if block_bars is None else block_bars
     if not 1 <= block <= len(own) // MIN_BLOCKS:
         raise ValueError(f"{len(own)} bars have no {MIN_BLOCKS} blocks of {block}: give shorter ones")
     error = math.sqrt(long_run_variance(linear) / len(own))
@@ -255,7 +255,7 @@ def _error_variance(sharpe: float, skew: float, kurtosis: float) -> float:
     moments = {"sharpe": sharpe, "skew": skew, "kurtosis": kurtosis}
     if not all(math.isfinite(value) for value in moments.values()):
         raise ValueError(f"moments must be finite, got {moments}")
-    if kurtosis < 1 + skew**2 - 1e-9:
+    if kurtosis * (1 + 1e-9) < 1 + skew**2:
         raise ValueError(f"no returns have the moments {moments}: kurtosis is at least 1 + skew²")
     return max(0.0, 1 - skew * sharpe + (kurtosis - 1) / 4 * sharpe**2)
 

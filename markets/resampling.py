@@ -69,7 +69,7 @@ def resampled_means(values: Floats, block_rows: float, resamples: int = 1000, se
 def stationary_variance(values: Floats, block_rows: float) -> Floats:
     """Variance of ``√rows`` times a resampled mean of each column of ``[rows, k]``, over all resamples.
 
-    Politis and Romano (1994, lemma 1): ``Σ κ_i c_i`` with the autocovariances ``c`` of the series closed
+    Politis and Romano (1994): ``Σ κ_i c_i`` with the autocovariances ``c`` of the series closed
     to a ring and ``κ_i = (1 − i/n) q^i + (i/n) q^(n−i)``, ``q = 1 − 1/block_rows``. The weights are
     those of a ring too, so that the sum is one over frequencies.
     """

@@ -88,6 +88,15 @@ def test_the_probability_is_uniform_under_the_null():
     assert stats.kstest(drawn, "uniform").pvalue > 0.01
 
 
+@pytest.mark.parametrize("bars", [1000, 100_000])
+def test_a_single_gain_has_the_least_kurtosis_there_is(bars):
+    """1 + skew², up to rounding, so that the error is half of what a Normal has, and z is 2."""
+    returns = np.zeros(bars)
+    returns[bars // 2] = 0.01
+    assert probabilistic_sharpe(returns) == pytest.approx(stats.norm.cdf(2.0), abs=1e-3)
+    assert probabilistic_sharpe(-returns) == pytest.approx(stats.norm.cdf(-2.0), abs=1e-3)
+
+
 @pytest.mark.parametrize("moments", [(0.1, 2.0, 3.0), (0.1, 0.0, 0.5), (math.nan, 0.0, 3.0)])
 def test_moments_that_no_returns_have_are_refused(moments):
     with pytest.raises(ValueError, match="moments"):
@@ -163,7 +172,7 @@ def test_the_error_of_a_difference_is_the_closed_form():
 
 
 def plain_difference(own, other, block, resamples, seed):
-    """Ledoit and Wolf (2008, section 3.2) as it is written: matrices, one resample after the other."""
+    """Ledoit and Wolf (2008) as they write it: matrices, one resample after the other."""
 
     def moments(pair):
         return np.array([pair[:, 0].mean(), pair[:, 1].mean(), *(pair**2).mean(axis=0)])
@@ -262,6 +271,7 @@ def test_what_is_not_finite_is_refused_and_what_does_not_vary_is_undefined(test)
     [
         ({"benchmark": np.arange(39.0)}, "got 40 and 39 of the benchmark"),
         ({"block_bars": 9}, "no 5 blocks of 9"),
+        ({"block_bars": 0}, "no 5 blocks of 0"),
         ({"level": 95}, "level must lie between 0 and 1, got 95"),
     ],
 )

@@ -1,8 +1,9 @@
-"""How fast tests of significance are; ``make bench-significance``. Machines are shared: read the ratios.
+"""How fast tests of significance are, and how often wrong; ``make bench-significance``.
 
 Each test runs beside ``arch`` on the same made-up returns, block length and seed, and must give the same
-numbers before its time counts. ``arch`` has no probability of overfitting: there the CPU time is told.
-The table goes into docs/significance.md.
+numbers before its time counts; machines are shared: read the ratios. ``arch`` has no probability of
+overfitting: there the CPU time is told. Then, for minutes, each test judges made-up returns in which
+there is nothing to find. The tables go into docs/significance.md.
 """
 
 from __future__ import annotations
@@ -20,10 +21,16 @@ import numpy as np
 import pandas as pd
 from arch.bootstrap import MCS, SPA, StationaryBootstrap
 from rich.console import Console
+from scipy.signal import lfilter
 from threadpoolctl import threadpool_limits
 
 from foretrade.backtests.overfitting import overfitting
-from foretrade.backtests.significance import sharpe_difference, sharpe_interval, sharpe_ratio
+from foretrade.backtests.significance import (
+    probabilistic_sharpe,
+    sharpe_difference,
+    sharpe_interval,
+    sharpe_ratio,
+)
 from foretrade.backtests.superiority import superior_ability
 from foretrade.forecasters.elimination import elimination_p_values
 from foretrade.markets.resampling import block_lengths
@@ -32,6 +39,7 @@ PAGE = Path(__file__).parents[2] / "docs" / "significance.md"
 BEGIN, END = "<!-- measured -->", "<!-- /measured -->"
 YEARS_5, YEARS_20 = 1258, 5030
 BLOCK, SEED, RESAMPLES = 10, 3, 1000
+SIZES, SAMPLES = (0.05, 0.1), 1000
 
 
 def made_up(bars: int, strategies: int) -> pd.DataFrame:
@@ -119,9 +127,56 @@ def row(what: str, own: float, theirs: float | None) -> str:
     return f"| {what} | {own * 1e3:.0f} | {times} |"
 
 
+def nothing_to_find(bars: int, strategies: int, autocorrelation: float, seed: int) -> np.ndarray:
+    """Sums of an own and a shared Student-t draw (5 degrees of freedom): means 0, correlations ½."""
+    rng = np.random.default_rng(seed)
+    noise = rng.standard_t(5, (bars + 50, strategies)) + rng.standard_t(5, (bars + 50, 1))
+    return 0.005 * lfilter([1.0], [1.0, -autocorrelation], noise, axis=0)[50:]
+
+
+def rejects_interval(returns: np.ndarray, seed: int) -> list[bool]:
+    bounds = [sharpe_interval(returns[:, 0], 1.0, level=1 - size, seed=seed) for size in SIZES]
+    return [not low < 0 < high for low, high in bounds]
+
+
+def rejects_probability(returns: np.ndarray, seed: int) -> list[bool]:
+    return [probabilistic_sharpe(returns[:, 0]) > 1 - size for size in SIZES]
+
+
+def rejects_difference(returns: np.ndarray, seed: int) -> list[bool]:
+    p_value = sharpe_difference(returns[:, 0], returns[:, 1], 1.0, seed=seed).p_value
+    return [p_value <= size for size in SIZES]
+
+
+def rejects_superiority(returns: np.ndarray, seed: int) -> list[bool]:
+    names = {f"rule {k}": column for k, column in enumerate(returns.T)}
+    p_value = superior_ability(names, np.zeros(len(returns)), seed=seed).consistent
+    return [p_value <= size for size in SIZES]
+
+
+def rates(console: Console) -> list[str]:
+    tests: dict[str, tuple[Callable[[np.ndarray, int], list[bool]], int]] = {
+        "0 outside the bootstrap interval": (rejects_interval, 1),
+        "probabilistic Sharpe ratio above 1 − size": (rejects_probability, 1),
+        "studentised difference": (rejects_difference, 2),
+        "superior predictive ability, consistent, 20 strategies": (rejects_superiority, 20),
+    }
+    settings = [(250, 0.0), (1250, 0.0), (250, 0.2), (1250, 0.2)]
+    header = " | ".join(f"{bars} bars, ρ = {rho:g}" for bars, rho in settings)
+    lines = [f"| rejected at 5 % / 10 % | {header} |", "| --- |" + " --- |" * len(settings)]
+    for name, (test, strategies) in tests.items():
+        cells = []
+        for bars, rho in settings:
+            drawn = [test(nothing_to_find(bars, strategies, rho, n), n) for n in range(SAMPLES)]
+            cells.append(" / ".join(f"{100 * rate:.1f} %" for rate in np.mean(drawn, axis=0)))
+        lines.append(f"| {name} | " + " | ".join(cells) + " |")
+        console.print(lines[-1], markup=False, highlight=False)
+    return lines
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--write", action="store_true", help="put the table into docs/significance.md")
+    parser.add_argument("--write", action="store_true", help="put the tables into docs/significance.md")
     arguments = parser.parse_args()
     console = Console()
     works: list[Callable[[], str]] = [
@@ -142,6 +197,7 @@ def main() -> None:
         for work in works:
             lines.append(work())
             console.print(lines[-1], markup=False, highlight=False)
+        lines += ["", *rates(console)]
     if arguments.write:
         text = PAGE.read_text(encoding="utf-8")
         head, tail = text.split(BEGIN)[0], text.split(END)[1]
