@@ -165,8 +165,11 @@ class _Play:
             tally = np.empty(len(TALLY_FIELDS) * LANES)
             given = (self.targets, self.cost_scale, self.rows.start, self.initial_equity, self.exchange)
             if self.fuses:
-                replay_fused(*given, np.empty(len(BOOKS) * LANES), tally, record, first, last)
+                books = np.empty(len(BOOKS) * LANES)
+                if replay_fused(*given, books, tally, record, first, last):
+                    _check_finite(self.targets)
             else:
+                _check_finite(self.targets)
                 accounts, work = new_accounts(LANES, symbols), new_workspace(symbols)
                 replay(*given, accounts, work, tally, record, first, last)
 
@@ -210,7 +213,7 @@ def _plan(
 
 
 def _checked_targets(bars: Bars, targets: Floats) -> Floats:
-    """``[steps, symbols, strategies]``, finite."""
+    """``[steps, symbols, strategies]``."""
     panel = np.ascontiguousarray(targets, dtype=np.float64)
     panel = panel[:, None, :] if panel.ndim == 2 else panel
     if panel.ndim != 3 or panel.shape[1] != len(bars.symbols) or 0 in panel.shape:
@@ -220,13 +223,16 @@ def _checked_targets(bars: Bars, targets: Floats) -> Floats:
             f"targets have shape {np.shape(targets)}, expected {expected} of the {len(bars.symbols)} "
             "symbols of the bars; bars.select picks symbols"
         )
-    if not np.isfinite(panel).all():
-        step, symbol, strategy = np.argwhere(~np.isfinite(panel))[0].tolist()
-        raise ValueError(
-            f"the target of step {step}, {bars.symbols[symbol]}, strategy {strategy} is "
-            f"{panel[step, symbol, strategy]}; 0 stays out of the market"
-        )
     return panel
+
+
+def _check_finite(targets: Floats) -> None:
+    if not np.isfinite(targets).all():
+        step, symbol, strategy = np.argwhere(~np.isfinite(targets))[0].tolist()
+        raise ValueError(
+            f"the target of step {step}, symbol {symbol}, strategy {strategy} is "
+            f"{targets[step, symbol, strategy]}; 0 stays out of the market"
+        )
 
 
 def _check_rows(bars: Bars, rows: range, steps: int) -> None:

@@ -92,21 +92,20 @@ def replay_fused(
     record: Record,
     first: int,
     last: int,
-) -> None:
+) -> int:
     """Do as :func:`foretrade.markets.replay.replay` does, if :func:`can_fuse` says so.
 
     Args:
         books: Memory of one block, ``[BOOKS × LANES]``.
+
+    Returns:
+        How many targets are not finite; if there are any, the record is worth nothing.
     """
-    one, kept = np.uint64(1), np.uint64(len(record.equity))
+    one, kept, strange = np.uint64(1), np.uint64(len(record.equity)), 0
     for block in range(np.uint64(first), np.uint64(last)):
         at = block * np.uint64(LANES)
         lanes = min(np.uint64(targets.shape[2]) - at, np.uint64(LANES))
-        for j in range(lanes):
-            books[CASH + j] = record.equity[0, at + j] = cash
-            books[UNITS + j] = 0.0
-            books[COST_SCALE + j] = cost_scale[at + j]
-            clear_tally(tally, j, cash)
+        _open(books, tally, record.equity[np.uint64(0)][at:], cost_scale[at:], lanes, cash)
         for k in range(np.uint64(len(targets))):
             bar = _bar_at(exchange, np.uint64(row) + k + one)
             weights = targets[k, np.uint64(0)][at:]
@@ -114,18 +113,42 @@ def replay_fused(
             fills_first = exchange.terms[0].fills == SAME_CLOSE
             if not fills_first:
                 _accrue(books, tally, lanes, bar)
-            if _reaches_limit(weights, lanes, bar):
-                _aim(books, tally, weights, lanes, bar, True)
-            else:
-                _aim(books, tally, weights, lanes, bar, False)
+            reaches = _reaches_limit(weights, lanes, bar)
+            strange += _count_strange(weights, lanes) if reaches else 0
+            if _aim(books, tally, weights, lanes, bar, reaches) > 0:
+                _refuse_unpaid(books, tally, lanes)
             if fills_first:
                 lost = _settle(books, tally, before, after, lanes, bar, True)
             else:
                 lost = _settle(books, tally, before, after, lanes, bar, False)
-            _close_step(books, tally, before, after, lanes, bar, lost, float(k + one), record.moments)
-        for j in range(lanes):
-            close_tally(tally, j, float(len(targets)), ALIVE)
+            if lost > 0:
+                _liquidate(books, tally, before, after, lanes, bar, fills_first)
+            if record.moments:
+                for j in range(lanes):
+                    tally_return(tally, j, float(k + one), before[j], after[j])
+                    tally_drawdown(tally, j, after[j])
+            if lost > 0:
+                _close_lost(books, tally, lanes, float(k + one))
+        _close(tally, lanes, float(len(targets)))
         hand_over(tally, record, at, lanes)
+    return int(strange)
+
+
+@inlined
+def _open(
+    books: Floats, t: Floats, equity: Floats, cost_scale: Floats, lanes: Index, cash: float
+) -> None:
+    for j in range(lanes):
+        books[CASH + j] = equity[j] = cash
+        books[UNITS + j] = 0.0
+        books[COST_SCALE + j] = cost_scale[j]
+        clear_tally(t, j, cash)
+
+
+@inlined
+def _close(t: Floats, lanes: Index, count: float) -> None:
+    for j in range(lanes):
+        close_tally(t, j, count, ALIVE)
 
 
 @inlined
@@ -157,14 +180,37 @@ def _reaches_limit(weights: Floats, lanes: Index, bar: Bar) -> bool:
     """Whether the limits may cut a target; the loop that follows is shorter if not."""
     beyond = 0
     for j in range(lanes):
-        beyond += abs(weights[j]) > bar.max_leverage
+        beyond += not abs(weights[j]) <= bar.max_leverage  # so is NaN
     reaches: bool = (beyond > 0) | np.isfinite(bar.max_net)
     return reaches
 
 
 @inlined
-def _aim(books: Floats, t: Floats, weights: Floats, lanes: Index, bar: Bar, cuts: bool) -> None:
-    """Targets → orders."""
+def _count_strange(weights: Floats, lanes: Index) -> int:
+    strange = 0
+    for j in range(lanes):
+        strange += not np.isfinite(weights[j])
+    return strange
+
+
+@inlined
+def _aim(books: Floats, t: Floats, weights: Floats, lanes: Index, bar: Bar, cuts: bool) -> int:
+    """Targets → orders, in a loop that is no longer than the rules ask for."""
+    if bar.no_trade_band > 0.0:
+        if cuts:
+            return _orders(books, t, weights, lanes, bar, True, True)
+        return _orders(books, t, weights, lanes, bar, False, True)
+    if cuts:
+        return _orders(books, t, weights, lanes, bar, True, False)
+    return _orders(books, t, weights, lanes, bar, False, False)
+
+
+@inlined
+def _orders(
+    books: Floats, t: Floats, weights: Floats, lanes: Index, bar: Bar, cuts: bool, has_band: bool
+) -> int:
+    """Targets → orders, NaN where no equity can pay for one; how many of these."""
+    unpaid = 0
     for j in range(lanes):
         units, scale, weight = books[UNITS + j], books[COST_SCALE + j], weights[j]
         value = units * bar.fill
@@ -176,15 +222,27 @@ def _aim(books: Floats, t: Floats, weights: Floats, lanes: Index, bar: Bar, cuts
             t[LEVERAGE + j] += 1.0 if (share < 1.0) & able else 0.0
         away = weight * base - value
         off = is_off(away, base)
-        band = bar.no_trade_band if keeps_limit(abs(value), base, bar.max_leverage) else 0.0
-        in_band = off & (abs(away) <= band * base)
-        t[BAND + j] += 1.0 if in_band & able else 0.0
-        goes = able & off & (not in_band)
+        goes = able & off
+        if has_band:
+            band = bar.no_trade_band if keeps_limit(abs(value), base, bar.max_leverage) else 0.0
+            in_band = off & (abs(away) <= band * base)
+            t[BAND + j] += 1.0 if in_band & able else 0.0
+            goes &= not in_band
         tilt = weight * bar.inverse_fill
         unit_cost = bar.fill * (bar.fee * scale + bar.half_spread * scale)
         after = equity_after(tilt * base - units, tilt, base, unit_cost)
-        t[COSTS + j] += 1.0 if goes & (after <= 0.0) else 0.0
-        books[ORDER + j] = tilt * after - units if goes & (after > 0.0) else 0.0
+        unpaid += goes & (after <= 0.0)
+        order = tilt * after - units if after > 0.0 else np.nan
+        books[ORDER + j] = order if goes else 0.0
+    return unpaid
+
+
+@inlined
+def _refuse_unpaid(books: Floats, t: Floats, lanes: Index) -> None:
+    for j in range(lanes):
+        if np.isnan(books[ORDER + j]):
+            books[ORDER + j] = 0.0
+            t[COSTS + j] += 1.0
 
 
 @inlined
@@ -209,43 +267,36 @@ def _settle(
             carry = borrow + financing - interest
             cash = cash + (interest - borrow - financing) if stands else cash
         equity = cash + units * bar.mark
-        gone = stands & (ruined | (equity <= 0.0))
-        lost += gone
+        lost += stands & (ruined | (equity <= 0.0))
         books[CASH + j] = cash
         books[UNITS + j] = units
-        books[LOST + j] = (bar.fill if ruined else bar.mark) if gone else 0.0
         after[j] = equity
         tally_flows(t, j, before[j], notional, paid + carry)
     return lost
 
 
 @inlined
-def _close_step(
-    books: Floats, t: Floats, before: Floats, after: Floats, lanes: Index, bar: Bar,
-    lost: int, count: float, moments: bool,
-) -> None:  # fmt: skip
-    """Sell what lost accounts hold, and tally."""
-    if lost > 0:
-        for j in range(lanes):
-            if books[LOST + j] > 0.0:
-                _liquidate(books, t, before, after, j, bar)
-    if moments:
-        for j in range(lanes):
-            tally_return(t, j, count, before[j], after[j])
-            tally_drawdown(t, j, after[j])
-    if lost > 0:
-        for j in range(lanes):
-            if books[LOST + j] > 0.0:
-                close_tally(t, j, count, RUINED)
+def _liquidate(
+    books: Floats, t: Floats, before: Floats, after: Floats, lanes: Index, bar: Bar, fills_first: bool
+) -> None:
+    """Sell what lost accounts hold, at the price at which their equity was not positive."""
+    for j in range(lanes):
+        cash, units = books[CASH + j], books[UNITS + j]
+        ruined = (books[ORDER + j] == 0.0) & (cash + units * bar.fill <= 0.0) & (not fills_first)
+        gone = (t[OVER + j] == ALIVE) & (ruined | (after[j] <= 0.0))
+        books[LOST + j] = 1.0 if gone else 0.0
+        if gone:
+            price, scale = (bar.fill if ruined else bar.mark), books[COST_SCALE + j]
+            notional = abs(units) * price
+            paid = notional * (bar.fee * scale) + notional * (bar.half_spread * scale)
+            books[CASH + j] = after[j] = cash_after(cash, -units, price, paid)
+            books[UNITS + j] = 0.0
+            t[RUIN + j] += 1.0
+            tally_flows(t, j, before[j], notional, paid)
 
 
 @inlined
-def _liquidate(books: Floats, t: Floats, before: Floats, after: Floats, j: Index, bar: Bar) -> None:
-    """Sell at the price at which the equity was not positive."""
-    price, scale, units = books[LOST + j], books[COST_SCALE + j], books[UNITS + j]
-    notional = abs(units) * price
-    paid = notional * (bar.fee * scale) + notional * (bar.half_spread * scale)
-    books[CASH + j] = after[j] = cash_after(books[CASH + j], -units, price, paid)
-    books[UNITS + j] = 0.0
-    t[RUIN + j] += 1.0
-    tally_flows(t, j, before[j], notional, paid)
+def _close_lost(books: Floats, t: Floats, lanes: Index, count: float) -> None:
+    for j in range(lanes):
+        if books[LOST + j] > 0.0:
+            close_tally(t, j, count, RUINED)

@@ -214,7 +214,7 @@ def test_orders_that_were_reduced_are_counted():
 @pytest.mark.parametrize(
     ("weights", "terms", "message"),
     [
-        (np.full((3, 2), np.nan), {"rows": range(3)}, "step 0, WALK0, strategy 0 is nan"),
+        (np.full((3, 2), np.nan), {"rows": range(3)}, "step 0, symbol 0, strategy 0 is nan"),
         (np.full((3, 2), np.inf), {"rows": range(3)}, "is inf"),
         (np.zeros((3, 2)), {}, "3 rows of targets for 419 decisions"),
         (np.zeros((3, 2)), {"rows": range(417, 420)}, "end before the last"),
