@@ -162,12 +162,17 @@ def _quantstats(returns: pd.Series, periods: float) -> dict[str, float]:
     names = ("cagr", "volatility", "sharpe", "sortino", "calmar", "max_drawdown")
     if len(returns) < MIN_BARS:
         return dict.fromkeys(names, math.nan)
+    values = returns.to_numpy()
+    known = {"cagr": growth_a_year(values, periods), "max_drawdown": 0.0}
+    if values.min() >= 0 and values.max() >= 1:  # quantstats would take them for prices
+        volatility = float(values.std(ddof=1)) * math.sqrt(periods)
+        known |= {"volatility": volatility, "sharpe": sharpe_ratio(values, periods)}
+        return dict.fromkeys(names, math.nan) | known
     start = pd.Series([0.0], index=[returns.index[0] - pd.Timedelta(days=1)])
     drawdown = float(qs.max_drawdown(pd.concat([start, returns])))
     if not is_defined(returns):
-        growth = growth_a_year(returns.to_numpy(), periods)
-        flat = {"cagr": growth, "volatility": float(returns.std()), "max_drawdown": drawdown}
-        return dict.fromkeys(names, math.nan) | flat
+        known |= {"volatility": float(returns.std()), "max_drawdown": drawdown}
+        return dict.fromkeys(names, math.nan) | known
     cagr = float(qs.cagr(returns, periods=periods))
     return {
         "cagr": cagr,

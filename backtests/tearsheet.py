@@ -21,6 +21,7 @@ from foretrade.storage import atomic_path
 
 MIN_DAYS = 40  # below, quantstats' density estimates fail
 EXTERNAL = re.compile(r"<(?:link|script|img)\b[^>]*(?:href|src)=[\"']?https?://[^>]*>", re.IGNORECASE)
+DRAWN_AT = re.compile(r"<dc:date>[^<]*</dc:date>")  # same inputs, same bytes
 
 
 def write_tearsheet(
@@ -53,7 +54,9 @@ def write_tearsheet(
             benchmark_title=html.escape(benchmark.name),
         )
         page = temporary.read_text(encoding="utf-8")
-        temporary.write_text(EXTERNAL.sub("", page).replace("CAGR﹪", "CAGR %"), encoding="utf-8")
+        temporary.write_text(
+            DRAWN_AT.sub("", EXTERNAL.sub("", page)).replace("CAGR﹪", "CAGR %"), encoding="utf-8"
+        )
     return True
 
 
@@ -62,6 +65,8 @@ def undrawable(run: Run, benchmark: Run) -> str:
     if not is_defined(quantstats_returns(run)):
         return "its returns do not vary, or are fewer than 20"
     days = _daily(run, benchmark)
+    if any(column.min() >= 0 and column.max() >= 1 for _, column in days.items()):
+        return "a day gains 100 % or more and none loses: quantstats would take that for prices"
     if len(days) < MIN_DAYS:
         return f"it has {len(days)} days in common with {benchmark.name}; {MIN_DAYS} are needed"
     return ""
@@ -78,7 +83,7 @@ def _drawing() -> Iterator[None]:
     import matplotlib.pyplot as plt
 
     _give_arial_a_face()
-    with matplotlib.rc_context():
+    with matplotlib.rc_context({"svg.hashsalt": "foretrade"}):
         plt.switch_backend("agg")
         try:
             yield
