@@ -6,9 +6,11 @@ The table in docs/metrics.md names these tests; each shows quantstats' fault bes
 from __future__ import annotations
 
 import math
+import re
 import socket
 import warnings
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -322,3 +324,13 @@ def test_names_that_look_like_formulas_are_made_harmless(walk):
     assert list(safe.index) == ["'+1", "x"]
     assert safe["'=a"].tolist() == [-1.0, 2.0]
     assert safe["b"].iloc[0] == "'@x"
+
+
+def test_the_documented_tests_exist():
+    """docs/metrics.md names for each fault the test that shows it."""
+    root = Path(__file__).parents[2]
+    named = set(re.findall(r"`(test_\w+)`", (root / "docs" / "metrics.md").read_text()))
+    files = [Path(__file__), Path(__file__).with_name("test_ratios.py")]
+    there = {name for path in files for name in re.findall(r"def (test_\w+)", path.read_text())}
+    assert len(named) >= 20
+    assert named <= there
