@@ -1,6 +1,6 @@
 """What quantstats may be given, and what a reader is told when it cannot be: one test a fault.
 
-The table in docs/metrics.md names these tests; each shows quantstats' fault beside what is done here.
+The table in docs/metrics.md names these tests; most show quantstats' fault beside what is done here.
 """
 
 from __future__ import annotations
@@ -152,7 +152,7 @@ def test_the_callers_series_is_left_alone():
 
 
 def test_a_flat_strategy_against_a_benchmark_is_undefined():
-    """quantstats: metrics and tear sheet of a strategy that does not vary crash or say −2e14."""
+    """quantstats: the Sharpe ratio of a strategy that does not vary is −1e17, its tear sheet crashes."""
     flat = pd.Series(-1e-4, days(300))
     assert abs(qs.sharpe(flat, periods=252)) > 1e10
     scores = score_returns(flat, 252, benchmark=normal())
@@ -190,7 +190,7 @@ def test_what_comes_after_ruin_is_left_out_and_ruin_is_marked():
 
 
 def test_a_benchmark_with_other_dates_spans_the_same_time():
-    """quantstats: takes the next day's price for a missing day, and 0 beyond the end."""
+    """Returns over a gap are compounded, so that both columns span the same time."""
     full = normal(100)
     gappy = (1 + normal(100, seed=1)).cumprod().drop(days(100)[[30, 31, 60]]).pct_change().iloc[1:]
     both = joined(full, gappy.loc[: days(100)[80]])
@@ -205,9 +205,11 @@ def test_a_benchmark_with_other_dates_spans_the_same_time():
 
 
 def test_a_benchmark_with_a_gap_does_not_change_what_it_is():
+    """quantstats: a beta of 0.993 and an information ratio against itself, for it fills and shifts."""
     full = normal(1500)
     wealth = (1 + full).cumprod()
     gappy = wealth.drop(full.index[[200, 201, 700]]).pct_change().iloc[1:]
+    assert abs(qs.greeks(full, gappy.iloc[:1000], periods=252)["beta"] - 1) > 0.005
     relative = score_returns(full, 252, benchmark=gappy).relative
     assert relative.bars == 1500 - 4
     assert_allclose([relative.beta, relative.correlation], 1.0, rtol=1e-12)
@@ -237,6 +239,8 @@ def test_a_day_in_tokyo_is_tokyos():
     """quantstats: turns a timezone into UTC, and Tokyo's days shift."""
     local = days(300).tz_localize("Asia/Tokyo")
     returns = pd.Series(normal().to_numpy(), local)
+    shift = qs.monthly_returns(returns) - qs.monthly_returns(normal())
+    assert shift.abs().max().max() > 0.01
     daily = by_exchange_day(returns, "Asia/Tokyo")
     assert daily.index.equals(days(300))
     assert_allclose(daily, normal(), rtol=0, atol=1e-15)
@@ -282,7 +286,7 @@ def test_a_tear_sheet_of_a_ruined_run_beside_a_benchmark_with_other_dates(tmp_pa
 
 
 def test_why_there_is_no_tear_sheet_is_told(tmp_path):
-    """quantstats: fewer than six bars with a benchmark, or returns that do not vary, crash."""
+    """quantstats: too few bars, or returns that do not vary, crash its tear sheet."""
     short, flat = made_run(normal(30), "short"), made_run(np.zeros(300), "flat")
     other = made_run(normal(seed=9), "market")
     assert undrawable(short, other) == "it has 30 days in common with market; 40 are needed"

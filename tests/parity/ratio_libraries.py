@@ -1,8 +1,8 @@
 """What ffn and empyrical-reloaded make of two series: ``ratio_libraries.py DATA.npz OUT.json``.
 
 Runs in the engines' own virtual environment (``engines.txt``) and knows nothing of foretrade. The data
-hold ``returns`` and ``benchmark`` ``[bars]``, ``periods`` (bars a year) and ``days`` (datetime64): those of
-the bars, and before them that of the first equity.
+hold ``returns`` and ``benchmark`` ``[bars]``, ``periods`` (bars a year) and ``days``: those of the bars,
+and before them that of the first equity.
 """
 
 from __future__ import annotations
