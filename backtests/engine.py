@@ -280,7 +280,7 @@ def read_runs(path: Path) -> dict[str, Run]:
             name: _read_run(name, part, facts[name], panels)
             for name, part in _by_strategy(table.to_pandas()).items()
         }
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, ValueError, KeyError, TypeError) as error:
         raise DataError(f"{path}: not a readable ledger ({error}); run the backtest again") from error
 
 

@@ -19,7 +19,7 @@ from foretrade.backtests.metrics import quantstats_returns
 from foretrade.backtests.returns import by_day, is_defined, joined, until_ruin
 from foretrade.storage import atomic_path
 
-MIN_DAYS = 40  # below, quantstats' density estimates fail
+MIN_DAYS = 40  # fewer say nothing, and quantstats' density estimates can fail
 EXTERNAL = re.compile(r"<(?:link|script|img)\b[^>]*(?:href|src)=[\"']?https?://[^>]*>", re.IGNORECASE)
 DRAWN_AT = re.compile(r"<dc:date>[^<]*</dc:date>")  # same inputs, same bytes
 

@@ -14,6 +14,8 @@ from numpy.testing import assert_allclose
 
 from foretrade.agents.baselines import Constant
 from foretrade.backtests.engine import COSTS, IN_WORDS, read_runs, run, write_runs
+from foretrade.backtests.metrics import score_run
+from foretrade.backtests.ratios import ratios_of
 from foretrade.envs.actions import InvalidAction, PositionActions
 from foretrade.envs.market import MarketEnv
 from foretrade.markets.bars import DataError
@@ -84,6 +86,19 @@ def test_the_books_of_a_panel_are_whole(panel, bars):
     assert_allclose(panel.symbol_weights.to_numpy().ravel() * np.repeat(ledger["equity"], 3),
                     panel.holdings["units"] * panel.holdings["close"], rtol=1e-9)  # fmt: skip
     assert panel.invested.all()
+
+
+def test_a_panel_is_scored_like_any_other_run(panel, bars):
+    scores, ratios = score_run(panel, 252), ratios_of(panel, panel, 252)
+    returns = panel.equity.to_numpy() / np.concatenate([[1e6], panel.equity.to_numpy()[:-1]]) - 1
+    assert_allclose(scores.sharpe, returns.mean() / returns.std(ddof=1) * 252**0.5, rtol=1e-9)
+    assert scores.time_in_market == ratios.exposure.time_in_market == 1.0
+    assert ratios.exposure.long + ratios.exposure.short == pytest.approx(1.0)
+    gross = panel.symbol_weights.abs().sum(axis=1).mean()
+    assert ratios.exposure.mean_gross == pytest.approx(gross)
+    assert set(panel.decisions["symbol"]) == set(SYMBOLS)
+    assert list(panel.fills) == ["closes_at", "traded", "fee", "spread", "impact"]
+    assert list(panel.positions) == ["closes_at", "cash", "weight"]
 
 
 def test_a_symbol_that_is_never_traded_changes_nothing(bars):

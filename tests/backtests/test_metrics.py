@@ -286,7 +286,7 @@ def test_a_tear_sheet_of_a_ruined_run_beside_a_benchmark_with_other_dates(tmp_pa
 
 
 def test_why_there_is_no_tear_sheet_is_told(tmp_path):
-    """quantstats: too few bars, or returns that do not vary, crash its tear sheet."""
+    """quantstats: a tear sheet of returns that do not vary crashes, and one of a single day is drawn."""
     short, flat = made_run(normal(30), "short"), made_run(np.zeros(300), "flat")
     other = made_run(normal(seed=9), "market")
     assert undrawable(short, other) == "it has 30 days in common with market; 40 are needed"
