@@ -3,7 +3,8 @@ PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/installed
 
-.PHONY: install demo test lint types layers unit check-learning check-engines leaks bench bench-forecasts bench-peers \
+.PHONY: install demo test lint types layers unit check-learning check-engines leaks calibrate bench bench-forecasts \
+        bench-peers bench-significance \
         format lock clean
 
 install: $(INSTALLED)
@@ -41,8 +42,14 @@ bench: install  ## speed, after a check of equal results; read the ratios (ARGS=
 bench-forecasts: install  ## the same of the forecasters (ARGS=--write: docs/speed_forecasts.md)
 	$(BIN)/python tests/benchmarks/forecasts.py $(ARGS)
 
+bench-significance: install  ## the same of the tests of significance, beside arch (ARGS=--write: docs/significance.md)
+	$(BIN)/python tests/benchmarks/significance.py $(ARGS)
+
 leaks: install  ## what the no-peek check catches (ARGS=--write: docs/no_peeking.md)
 	cd tests && ../$(BIN)/python -m canaries.detection $(ARGS)
+
+calibrate: install  ## how often the verdict is wrong on noise, and its power (ARGS=--write: docs/calibration.md)
+	$(BIN)/python -m foretrade.calibration $(ARGS)
 
 bench-peers: .venv-peers/installed bench  ## the same beside rival environments
 

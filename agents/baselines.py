@@ -86,3 +86,27 @@ class VolatilityTarget(Rule):
         volatility = np.maximum(self.entry(observation, self.volatility_column), 1e-4)
         size = np.minimum(self.target_volatility / volatility, self.max_weight)
         return np.sign(self.entry(observation, self.column)) * size
+
+
+@dataclass(frozen=True)
+class MeanVariance(Rule):
+    """What a mean-variance investor holds: ``mean / (risk_aversion × std²)``, at most ``max_weight``.
+
+    Markowitz (1952); with a risk aversion of 1, Kelly (1956). Mean and std are those of the same log
+    return, over whichever horizon, as mean and variance both grow with it. The mean counts as that of
+    the simple return: a forecast of zero holds nothing. The band within which nothing is traded is the
+    ledger's (``Rules.no_trade_band``), which knows the position.
+
+    Args:
+        column, std_column: Entries that are shown as they are, not scaled by their own past.
+    """
+
+    column: str = "ensemble.mean.unscaled"
+    std_column: str = "ensemble.std.unscaled"
+    risk_aversion: float = 5.0
+    max_weight: float = 1.0
+
+    def weights(self, observation: Float32s) -> Floats:
+        variance = np.maximum(self.entry(observation, self.std_column), 1e-6) ** 2
+        best = self.entry(observation, self.column) / (self.risk_aversion * variance)
+        return np.clip(best, -self.max_weight, self.max_weight)

@@ -10,6 +10,8 @@ import pandas as pd
 
 from foretrade.backtests.metrics import Scores
 
+FORMULA_SIGNS = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
+
 
 @dataclass(frozen=True)
 class Strategy:
@@ -54,8 +56,8 @@ def league_rows(strategies: Iterable[Strategy], scores: Mapping[str, Scores]) ->
 
 
 def league_frame(rows: Sequence[Row]) -> pd.DataFrame:
-    """The table as numbers, for ``league.csv``."""
-    return pd.DataFrame(
+    """The table as numbers, for ``league.csv``; texts are safe to open in a spreadsheet."""
+    table = pd.DataFrame(
         [
             {
                 "strategy": row.strategy.label,
@@ -69,6 +71,20 @@ def league_frame(rows: Sequence[Row]) -> pd.DataFrame:
             for row in rows
         ]
     )
+    return spreadsheet_safe(table)
+
+
+def spreadsheet_safe(frame: pd.DataFrame) -> pd.DataFrame:
+    """The same table with an apostrophe before every text that a spreadsheet would run as a formula.
+
+    Those are texts that begin with one of ``FORMULA_SIGNS``, as OWASP's page on CSV injection lists
+    them; numbers stay numbers. For every CSV in which a name of a user's own can stand.
+    """
+
+    def safe(value: object) -> object:
+        return f"'{value}" if isinstance(value, str) and value.startswith(FORMULA_SIGNS) else value
+
+    return frame.map(safe).rename(columns=safe).rename(index=safe)
 
 
 def terminal_columns(width: int) -> tuple[int, ...]:

@@ -11,26 +11,10 @@ from typing import Any
 from foretrade.backtests import pictures
 from foretrade.backtests.engine import Run
 from foretrade.backtests.league import Row, markdown_table, number, table_cells
-from foretrade.backtests.metrics import Scores
-from foretrade.backtests.significance import deflated_sharpe, sharpe_difference_interval
+from foretrade.backtests.trials import Trials
+from foretrade.backtests.verdict import judge
 from foretrade.pages import data_uri, render
 from foretrade.storage import write_text
-
-CONFIDENCE = 0.95
-
-
-@dataclass(frozen=True)
-class Trials:
-    """What was compared before the winner was shown.
-
-    Args:
-        count: Checkpoints, over all seeds and agents, whose validation score was looked at.
-        variance: Of their Sharpe ratios per bar on the validation block, times its bars over those
-            of the test block: by luck alone a ratio varies with one over the number of bars.
-    """
-
-    count: int
-    variance: float
 
 
 @dataclass(frozen=True)
@@ -69,16 +53,16 @@ class Report:
             return f"No edge after costs: {label} never traded, or not long enough for a Sharpe ratio."
         benchmark = next(row for row in self.rows if row.strategy.label == self.benchmark)
         returns, other = (self.runs[row.median_run].returns.to_numpy() for row in (agent, benchmark))
-        deflated = deflated_sharpe(returns, self.trials.count, self.trials.variance)
-        low, high = sharpe_difference_interval(returns, other, self.periods_per_year)
+        found = judge(returns, other, self.trials, self.periods_per_year)
         seeds = f"median of {runs} seeds, which range from {number(agent.sharpe_min)} to "
         return (
-            f"{_finding(scores, deflated, low)}: {label} has a net Sharpe ratio of "
-            f"{number(scores.sharpe)} ({seeds + number(agent.sharpe_max) if runs > 1 else 'one seed'}; "
-            f"95 % interval {number(scores.sharpe_low)} to {number(scores.sharpe_high)}), against "
+            f"{found.finding}: {label} has a net Sharpe ratio of "
+            f"{number(found.sharpe)} ({seeds + number(agent.sharpe_max) if runs > 1 else 'one seed'}; "
+            f"95 % interval {number(found.low)} to {number(found.high)}), against "
             f"{number(benchmark.scores.sharpe)} for {self.benchmark.lower()} (95 % interval of the "
-            f"difference {number(low)} to {number(high)}). Probability of a Sharpe ratio above what "
-            f"the best of {self.trials.count} trials would show by luck: {deflated:.2f}."
+            f"difference {number(found.difference_low)} to {number(found.difference_high)}). "
+            f"Probability of a Sharpe ratio above what the best of {self.trials} would "
+            f"show by luck: {found.deflated:.2f}."
         )
 
     def markdown(self) -> str:
@@ -120,11 +104,3 @@ class Report:
             ("Forecast quality on the test block", pictures.forecast_quality(self.forecasts)),
         )
         return [{"title": title, "data": data_uri(svg)} for title, svg in drawn]
-
-
-def _finding(agent: Scores, deflated: float, difference_low: float) -> str:
-    if not (agent.sharpe_low > 0 and deflated > CONFIDENCE):
-        return "No edge after costs"
-    if not difference_low > 0:
-        return "A gain after costs that luck does not explain, but no proven edge over the benchmark"
-    return "An edge over the benchmark, after costs, that luck does not explain"

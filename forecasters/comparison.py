@@ -17,7 +17,9 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
+from foretrade.forecasters.elimination import elimination_p_values
 from foretrade.markets.arrays import Floats
+from foretrade.markets.resampling import block_lengths
 
 MIN_ROWS = 20
 """Below it no block length can be estimated."""
@@ -158,8 +160,8 @@ def model_confidence_set(
 ) -> ConfidenceSet:
     """The set that holds the best forecast with probability ``1 − size``.
 
-    Hansen, Lunde and Nason (2011, Econometrica 79(2)), range statistic, by ``arch`` with the
-    stationary bootstrap. The mean block is the longest that Politis and White (2004, corrected 2009)
+    Hansen, Lunde and Nason (2011, Econometrica 79(2)), range statistic, with the stationary
+    bootstrap. The mean block is the longest that Politis and White (2004, corrected 2009)
     find for the losses less their mean over the forecasts.
 
     Args:
@@ -167,20 +169,15 @@ def model_confidence_set(
 
     Raises:
         ValueError: Fewer than two forecasts or 20 rows, a loss that is not finite, or two forecasts
-            whose losses differ by a constant: ``arch`` would answer, wrongly.
+            whose losses differ by a constant: the answer would be wrong.
     """
-    from arch.bootstrap import MCS, optimal_block_length
-
     if not 0 < size < 1:
         raise ValueError(f"size must lie between 0 and 1, got {size}")
     columns = {str(name): np.asarray(loss, dtype=np.float64) for name, loss in losses.items()}
     table = _loss_table(columns)
-    blocks = optimal_block_length(table - table.mean(axis=1, keepdims=True))["stationary"]
-    block_rows = max(1, math.ceil(blocks.max()))
-    test = MCS(table, size, reps=resamples, block_size=block_rows, seed=seed)
-    test.compute()
-    found = test.pvalues["Pvalue"]
-    p_values = {name: float(found.loc[i]) for i, name in enumerate(columns)}
+    block_rows = math.ceil(block_lengths(table - table.mean(axis=1, keepdims=True)).max())
+    found = elimination_p_values(table, block_rows, resamples, seed)
+    p_values = dict(zip(columns, found.tolist(), strict=True))
     included = tuple(name for name, p in p_values.items() if p > size)
     return ConfidenceSet(included, p_values, block_rows)
 

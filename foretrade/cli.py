@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import math
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -11,9 +12,7 @@ import typer
 from rich.console import Console
 
 if TYPE_CHECKING:
-    from foretrade.backtests.report import Report
     from foretrade.job import Job
-    from foretrade.markets.bars import Bars
     from foretrade.rundir import RunDirectory
 
 app = typer.Typer(
@@ -45,6 +44,11 @@ Set = Annotated[
 ]
 Workers = Annotated[
     int, typer.Option("--workers", min=0, help="Processes; 0 is one a core. Same results.")
+]
+
+Into = Annotated[
+    Path | None,
+    typer.Option(help="Markdown file whose block between foretrade markers the table replaces."),
 ]
 
 
@@ -109,22 +113,14 @@ def ablate(
     ] = "bootstrap,jitter,magnitude_warp,window_slice",
 ) -> None:
     """One member with and without data augmentation, out of sample, on the validation block."""
-    from rich import box
-    from rich.table import Table as RichTable
-
     from foretrade.ablation import ablate as run_ablation
     from foretrade.job import Job
+    from foretrade.terminal import print_ablation
 
     job = Job(_run_directory(target, out, seed, set_ or []), output, workers)
     job.check()
-    table = RichTable(title=f"{member}, validation block", box=box.SIMPLE_HEAD, title_justify="left")
-    for name in ("training rows", "IC", "t", "R²_OS", "RMSE, bp", "Diebold-Mariano p", "incidents"):
-        table.add_column(name, justify="left" if name == "training rows" else "right")
-    for row in run_ablation(job, member, [name.strip() for name in methods.split(",")]):
-        p = "–" if math.isnan(row.diebold_mariano_p) else f"{row.diebold_mariano_p:.2f}"
-        cells = (f"{row.ic:.3f}", f"{row.ic_t:.1f}", f"{row.r2_os:.2%}", f"{1e4 * row.rmse:.2f}", p)
-        table.add_row(row.variant, *cells, str(row.incidents))
-    output.print(table)
+    rows = run_ablation(job, member, [name.strip() for name in methods.split(",")])
+    print_ablation(output, member, rows)
 
 
 _single_step("train", "PPO with and without forecasts, on the forecasts of a run.")
@@ -138,15 +134,37 @@ def report(
     seed: Seed = None,
     set_: Set = None,
     workers: Workers = 0,
-    into: Annotated[
-        Path | None,
-        typer.Option(help="Markdown file whose block between foretrade markers the table replaces."),
-    ] = None,
+    into: Into = None,
 ) -> None:
     """Table, pictures and tear sheets of a run."""
     job = _do(("report",), target, out, seed, set_, workers, show_table=True)
     if into is not None:
-        _splice(into, (job.run.path / "report.md").read_text(encoding="utf-8"))
+        from foretrade.terminal import splice
+
+        splice(into, (job.run.path / "report.md").read_text(encoding="utf-8"))
+
+
+@app.command(epilog="Example: foretrade league runs/first")
+def league(
+    target: Target = None,
+    out: Out = None,
+    seed: Seed = None,
+    set_: Set = None,
+    workers: Workers = 0,
+    into: Into = None,
+) -> None:
+    """Every forecaster traded by the same rules: what each earns after costs, what members are worth."""
+    from foretrade.job import Job
+    from foretrade.league import league as play
+    from foretrade.terminal import print_league, splice
+
+    job = Job(_run_directory(target, out, seed, set_ or []), output, workers)
+    output.print(f"run: {job.run.path}", highlight=False)
+    with _says_how_to_go_on(job):
+        folder = play(job)
+    print_league(output, folder)
+    if into is not None:
+        splice(into, (folder / "league.md").read_text(encoding="utf-8"))
 
 
 @app.command(epilog='Example: foretrade data prices.csv --timezone "America/New_York"')
@@ -161,6 +179,7 @@ def data(
 ) -> None:
     """What is in a data set, and what is wrong with it."""
     from foretrade.markets.sources import PACKAGED, DataConfig, load_bars
+    from foretrade.terminal import print_bars
 
     if list_:
         for name, packaged in PACKAGED.items():
@@ -178,7 +197,31 @@ def data(
         stamps="open" if stamps == "open" else "close",
         adjust=adjust,
     )
-    _describe(load_bars(config))
+    print_bars(output, load_bars(config))
+
+
+@app.command(epilog="Example: foretrade trials runs")
+def trials(
+    runs: Annotated[Path, typer.Argument(metavar="[RUNS_FOLDER]", help="Where the runs are.")] = Path(
+        "runs"
+    ),
+) -> None:
+    """What was tried on which data, and whether its record is whole (exit code 1 if not)."""
+    from foretrade.backtests.trials import Ledger
+    from foretrade.counting import heads
+    from foretrade.rundir import RunError
+    from foretrade.terminal import print_trials
+
+    ledger, noted = Ledger(runs / "trials.jsonl"), heads(runs)
+    if not (noted or ledger.path.is_file()):
+        raise RunError(f"{ledger.path}: no trials there; name the folder that holds the runs")
+    print_trials(output, ledger)
+    faults = ledger.faults(noted) + ledger.damaged()
+    for fault in faults:
+        errors.print(f"broken: {fault}", markup=False, highlight=False, soft_wrap=True)
+    if faults:
+        raise typer.Exit(1)
+    output.print(f"{ledger.path}: whole", markup=False, highlight=False, soft_wrap=True)
 
 
 @app.command(epilog="Example: foretrade check my_package.models:MyForecaster")
@@ -232,18 +275,25 @@ def _do(
     from foretrade.experiment import run_steps
     from foretrade.job import Job
     from foretrade.results import build_report
+    from foretrade.terminal import print_report
 
     job = Job(_run_directory(target, out, seed, overrides or []), output, workers)
     output.print(f"run: {job.run.path}", highlight=False)
-    try:
+    with _says_how_to_go_on(job):
         run_steps(job, steps)
+    if show_table:
+        print_report(output, job.run.path, build_report(job))
+    return job
+
+
+@contextmanager
+def _says_how_to_go_on(job: Job) -> Iterator[None]:
+    try:
+        yield
     except KeyboardInterrupt:
         resume = f"interrupted; go on with: foretrade {sys.argv[1]} {job.run.path}"
         errors.print(resume, markup=False, highlight=False, soft_wrap=True)
         raise typer.Exit(130) from None
-    if show_table:
-        _print_table(job, build_report(job))
-    return job
 
 
 def _run_directory(
@@ -258,57 +308,3 @@ def _run_directory(
         return RunDirectory.open(target)
     config = read_config(target, overrides=overrides, seed=seed)
     return RunDirectory.create(out or Path("runs") / f"{config.name}-{config.config_hash[:8]}", config)
-
-
-def _print_table(job: Job, page: Report) -> None:
-    from rich import box
-    from rich.table import Table as RichTable
-
-    from foretrade.backtests.league import table_cells, terminal_columns
-
-    header, rows = table_cells(page.rows)
-    title = f"{page.title}, test block, after all costs"
-    table = RichTable(title=title, box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), title_justify="left")
-    columns = terminal_columns(output.width)
-    for column in columns:
-        table.add_column(header[column], justify="right" if column else "left", no_wrap=True)
-    for row in rows:
-        table.add_row(*(row[column] for column in columns))
-    output.print(table)
-    output.print(page.verdict(), markup=False, highlight=False)
-    output.print(
-        f"report: {job.run.path / 'report.html'}", markup=False, highlight=False, soft_wrap=True
-    )
-
-
-def _describe(bars: Bars) -> None:
-    from foretrade.markets.cleaning import inspect_bars
-
-    lines = {
-        "source": bars.source,
-        "symbols": ", ".join(bars.symbols),
-        "bars": f"{len(bars)} of {bars.frequency}, {bars.periods_per_year:g} a year",
-        "first close": str(bars.closes_at[0].tz_convert(bars.timezone)),
-        "last close": str(bars.closes_at[-1].tz_convert(bars.timezone)),
-        "content hash": bars.content_hash,
-    }
-    for key, value in lines.items():
-        output.print(f"{key:<13} {value}", markup=False, highlight=False, soft_wrap=True)
-    for finding in inspect_bars(bars):
-        text = f"look at       {finding.symbol}: {finding.message}"
-        output.print(text, style="yellow", markup=False, highlight=False, soft_wrap=True)
-
-
-MARKERS = ("<!-- foretrade table -->", "<!-- /foretrade table -->")
-
-
-def _splice(path: Path, text: str) -> None:
-    """Replace what stands between the markers of a Markdown file."""
-    from foretrade.errors import ForetradeError
-    from foretrade.storage import write_text
-
-    page = path.read_text(encoding="utf-8") if path.is_file() else ""
-    start, end = (page.find(marker) for marker in MARKERS)
-    if not 0 <= start < end:
-        raise ForetradeError(f"{path}: needs the lines {MARKERS[0]} and {MARKERS[1]}, in this order")
-    write_text(path, f"{page[: start + len(MARKERS[0])]}\n{text}{page[end:]}")

@@ -106,6 +106,59 @@ class MarketConfig:
         return PositionActions(self.positions)
 
 
+RuleName: TypeAlias = Literal["mean_variance", "sign", "volatility_target", "ppo"]
+
+
+@dataclass(frozen=True)
+class LeagueConfig:
+    """How forecasters compete for profit; see ``foretrade league``.
+
+    Args:
+        rules: Each trades every forecaster. ``mean_variance`` sizes by forecast and its std and does not
+            trade small differences; ``sign`` and ``volatility_target`` turn with the sign; ``ppo`` is
+            trained for each forecaster and seed on its columns alone, once, before the test block. The
+            first one that needs no training is that of the members' worth and of the comparison of
+            forecast scores with profits.
+        cost_scales: Levels of all costs but interest; 0 (gross) and 1 (as configured) among them.
+        folds: Consecutive parts of the test block, in each of which the forecasters are ranked.
+        seeds: Policies trained for each forecaster, if ``ppo`` is among the rules.
+        forecast_seeds: Seeds with which the forecasters are fitted, the first of which is the run's: a
+            row shows the median one by Sharpe ratio, and the range. Each costs a walk of all members.
+        random_policies: Policies that trade at random as often as the median forecaster.
+        risk_aversion: Of ``mean_variance``; 1 is Kelly's rule.
+        no_trade_band: Of ``mean_variance``: a target whose weight is this close to the position's is not
+            traded. The cube-root law for small costs ``κ`` (Janeček and Shreve 2004, doi:10.1007/
+            s00780-003-0113-4; Martin and Schöneborn 2011 for targets that move), half a width of
+            ``(3 κ ν² / (2 γ σ²))^⅓``, gives 0.2 at 3 bp, a volatility ``σ`` of 1 % a bar, a target that
+            moves by ``ν`` = 0.1 a bar and a risk aversion ``γ`` of 5.
+    """
+
+    rules: tuple[RuleName, ...] = ("mean_variance",)
+    cost_scales: tuple[float, ...] = (0.0, 0.5, 1.0, 2.0, 4.0)
+    folds: int = 4
+    seeds: int = 3
+    forecast_seeds: int = 1
+    random_policies: int = 100
+    risk_aversion: float = 5.0
+    no_trade_band: float = 0.2
+
+    def __post_init__(self) -> None:
+        if not self.rules or len(set(self.rules)) != len(self.rules):
+            raise ValueError("rules must name at least one rule, each once")
+        scales = self.cost_scales
+        if list(scales) != sorted(set(scales)) or not {0.0, 1.0} <= set(scales) or scales[0] < 0:
+            raise ValueError("cost_scales must rise from 0, and 1 must be among them")
+        if min(self.folds, self.seeds, self.forecast_seeds, self.random_policies) < 1:
+            raise ValueError("folds, seeds, forecast_seeds and random_policies must be at least 1")
+        if not (self.risk_aversion > 0 and self.no_trade_band >= 0):
+            raise ValueError("risk_aversion must be positive, no_trade_band not negative")
+
+    @property
+    def plain_rule(self) -> RuleName:
+        """The first rule that needs no training."""
+        return next((rule for rule in self.rules if rule != "ppo"), "mean_variance")
+
+
 @dataclass(frozen=True)
 class Experiment:
     """Everything that determines the results of one run.
@@ -128,6 +181,7 @@ class Experiment:
     market: MarketConfig = MarketConfig()
     costs: Costs = Costs()
     ppo: PPOConfig = PPOConfig()
+    league: LeagueConfig = LeagueConfig()
 
     def __post_init__(self) -> None:
         if self.seeds < 1 or self.seed < 0:

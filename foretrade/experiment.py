@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import operator
 import shutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from foretrade.agents.ppo_config import PPOConfig
+from foretrade.counting import record_checkpoints, record_run, record_strategies, state
 from foretrade.envs.episodes import Episodes
 from foretrade.envs.market import MarketEnv
 from foretrade.forecasting import forecast
@@ -24,8 +25,9 @@ from foretrade.lineup import (
     policy_names,
     rules,
 )
+from foretrade.luck import luck
 from foretrade.progress import progress
-from foretrade.results import build_report, count_trials, forecast_scores
+from foretrade.results import build_report, forecast_scores
 from foretrade.rundir import LIBRARIES
 from foretrade.storage import (
     atomic_path,
@@ -55,10 +57,19 @@ def run_steps(job: Job, steps: tuple[str, ...] = STEPS) -> None:
     before = {step: previous for previous, step in pairwise(STEPS)}
     job.check()
     for step in steps:
-        inputs = job.own_code() if step == "forecast" else job.bars.content_hash
-        done = job.run.step(step, before.get(step), inputs, partial(work[step], job))
+        done = job.run.step(step, before.get(step), _inputs(job, step), partial(work[step], job))
         if not done:
             job.console.print(f"[dim]{step}: already done[/dim]")
+
+
+def _inputs(job: Job, step: str) -> str:
+    """Hash of what a step reads that no other step has made."""
+    if step == "forecast":
+        return job.own_code()
+    if step == "report":
+        record_run(job)  # nothing new, unless the ledger of trials was lost
+        return content_hash(job.bars.content_hash, state(job))
+    return job.bars.content_hash
 
 
 @dataclass(frozen=True)
@@ -90,7 +101,7 @@ class PolicyTask:
             return 0
 
 
-POLICY_FILES = ("policy.json", "policy.safetensors", "validation.csv")
+POLICY_FILES = ("policy.json", "policy.safetensors", "validation.csv", "validation.npy")
 
 
 def run_policy_task(task: PolicyTask) -> None:
@@ -105,7 +116,25 @@ def run_policy_task(task: PolicyTask) -> None:
 def train(job: Job) -> list[Path]:
     """Train PPO with and without forecasts, several seeds each: ``policy/<agent>-seed-<n>/``."""
     job.record_data()
-    tasks = list(_policy_tasks(job))
+    tasks = [
+        task
+        for agent, forecasts in SEES_FORECASTS.items()
+        for task in policy_tasks(
+            job,
+            job.run.path / "policy",
+            dict(zip(policy_names(job, agent), job.config.policy_seeds, strict=True)),
+            forecasts=forecasts,
+        )
+    ]
+    try:
+        train_policies(job, tasks)
+    finally:  # what an interrupted training has finished was looked at too
+        record_checkpoints(job, [task.folder for task in tasks])
+    return [task.folder / name for task in tasks for name in POLICY_FILES]
+
+
+def train_policies(job: Job, tasks: Sequence[PolicyTask]) -> None:
+    """Train those that are not there yet, in parallel, and show how far they are."""
     todo = [task for task in tasks if not task.is_done()]
     for task in todo:  # what an interrupted training left is of no use
         shutil.rmtree(task.folder, ignore_errors=True)
@@ -119,10 +148,14 @@ def train(job: Job) -> list[Path]:
             log=job.run.path / "logs" / "train.log",
             tick=lambda: show({task.folder.name: task.updates() for task in todo}),
         )
-    return [task.folder / name for task in tasks for name in POLICY_FILES]
 
 
-def _policy_tasks(job: Job) -> Iterator[PolicyTask]:
+def policy_tasks(job: Job, folder: Path, seeds: Mapping[str, int], **view: Any) -> Iterator[PolicyTask]:
+    """One training run for each name and seed, in its own folder.
+
+    Args:
+        view: What the policies see; see :meth:`Job.env`.
+    """
     ppo = job.config.ppo
     inputs = (
         job.config.as_dict(),
@@ -131,15 +164,12 @@ def _policy_tasks(job: Job) -> Iterator[PolicyTask]:
         code_hash("markets", "envs", "agents"),
         library_versions(*LIBRARIES),
     )
-    for agent, forecasts in SEES_FORECASTS.items():
-        training = job.env(
-            "train", forecasts=forecasts, episodes=Episodes(ppo.episode_bars, random_start=True)
-        )
-        validation = job.env("validation", forecasts=forecasts)
-        for seed, name in zip(job.config.policy_seeds, policy_names(job, agent), strict=True):
-            key = content_hash(*inputs, agent, seed)
-            folder = job.run.path / "policy" / name
-            yield PolicyTask(training, validation, ppo, seed, folder, key)
+    episodes = Episodes(ppo.episode_bars, random_start=True)
+    training = job.env("train", episodes=episodes, **view)
+    validation = job.env("validation", **view)
+    for name, seed in seeds.items():
+        key = content_hash(*inputs, name, seed)
+        yield PolicyTask(training, validation, ppo, seed, folder / name, key)
 
 
 def backtest(job: Job) -> list[Path]:
@@ -163,26 +193,25 @@ def backtest(job: Job) -> list[Path]:
     ledger, scores = job.run.path / "ledger.parquet", job.run.path / "scores.json"
     write_runs(runs, ledger)
     results = {r.name: score_run(r, job.bars.periods_per_year).as_dict() for r in runs}
-    write_json(
-        scores,
-        {"strategies": results, "forecasts": forecast_scores(job), "trials": count_trials(job)},
-    )
+    write_json(scores, {"strategies": results, "forecasts": forecast_scores(job)})
+    record_strategies(job)
     return [ledger, scores]
 
 
 def report(job: Job) -> list[Path]:
-    """Tables, pictures and tear sheets: ``report.html``, ``report.md``, ``league.csv``."""
+    """Tables, pictures, tear sheets, what luck explains: ``report.html`` and what it links to."""
     from foretrade.backtests.league import league_frame
 
     job.record_data()
     page = build_report(job)
     sheets = _tearsheets(job, page)
     page = replace(page, tearsheets={name: f"tearsheets/{name}.html" for name in sheets})
-    league = job.run.path / "league.csv"
+    league, chance = job.run.path / "league.csv", job.run.path / "significance.json"
+    write_json(chance, luck(job))
     with atomic_path(league) as path:
         league_frame(page.rows).to_csv(path, index=False)
     files = [job.run.path / "tearsheets" / f"{name}.html" for name in sheets]
-    return [*page.write(job.run.path), league, *files]
+    return [*page.write(job.run.path), league, chance, *files]
 
 
 def _tearsheets(job: Job, page: Report) -> list[str]:

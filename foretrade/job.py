@@ -128,8 +128,15 @@ class Job:
     def label(self) -> LabelConfig:
         return LabelConfig(self.config.forecast.horizon_bars, self.config.market.fill)
 
-    def env(self, block: str, *, forecasts: bool = True, **options: Any) -> MarketEnv:
-        """The market of one block, showing features and, if asked, what the agent sees of forecasts."""
+    def env(
+        self, block: str, *, forecasts: bool = True, table: Table | None = None, **options: Any
+    ) -> MarketEnv:
+        """The market of one block, showing features and, if asked, what the agent sees of forecasts.
+
+        Args:
+            table: In place of features and forecasts; ``observe`` then names what is shown of it.
+            options: Of the market, in place of those of the configuration.
+        """
         members = map(member_name, self.config.forecast.members)
         seen = [f"{name}.mean" for name in (*members, "ensemble")]
         extra = [*seen, "ensemble.disagreement"] if forecasts else []
@@ -139,7 +146,7 @@ class Job:
             "actions": market.action_space,
             "rules": market.rules,
         }
-        return self._market(self.table, block, **(chosen | options))
+        return self._market(self.table if table is None else table, block, **(chosen | options))
 
     def benchmark_env(self, block: str) -> MarketEnv:
         """The same prices, fills and costs for buy-and-hold and cash, whatever the agent may do."""

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from foretrade.config import RuleName
 from foretrade.envs.market import MarketEnv
 from foretrade.forecasters.names import member_name
 from foretrade.job import Job
+from foretrade.markets.table import Column, Table
 
 if TYPE_CHECKING:
+    from foretrade.agents.baselines import Rule
     from foretrade.backtests.league import Strategy
 
 WITH_FORECASTS, WITHOUT_FORECASTS = "ppo", "ppo-without-forecasts"
 SEES_FORECASTS = {WITH_FORECASTS: True, WITHOUT_FORECASTS: False}
 BENCHMARK, BENCHMARK_RUN = "Buy and hold", "buy-and-hold"
+BENCHMARK_RUNS = (BENCHMARK_RUN, "flat")
 
 
 def policy_names(job: Job, agent: str) -> tuple[str, ...]:
@@ -33,23 +39,60 @@ def means(job: Job) -> list[str]:
     return [f"{name}.mean" for name in forecasters(job)]
 
 
-def rules(job: Job, env: MarketEnv) -> dict[str, Any]:
-    """Rules that trade within the agent's own bounds, by the name of their run."""
+def unscaled(forecasts: Table, names: Iterable[str]) -> Table:
+    """Means and stds as ``<name>.mean.unscaled``, in a unit that tells markets not to scale them."""
+    wanted = [f"{name}.{part}" for name in names for part in ("mean", "std")]
+    columns = tuple(Column(f"{name}.unscaled", "return") for name in wanted)
+    return replace(forecasts.select(wanted), columns=columns)
+
+
+def sees(rule: RuleName, job: Job, name: str) -> list[str]:
+    """Columns that a rule reads to trade one forecaster."""
+    return {
+        "sign": [f"{name}.mean"],
+        "volatility_target": [f"{name}.mean", _volatility(job)],
+        "mean_variance": [f"{name}.mean.unscaled", f"{name}.std.unscaled"],
+        "ppo": [f"{name}.mean", f"{name}.std"],
+    }[rule]
+
+
+def plain_rule(rule: RuleName, job: Job, env: MarketEnv, name: str) -> Rule:
+    """A rule that trades one forecaster and needs no training."""
     from foretrade.agents import baselines
 
-    place = (env.layout, env.actions)
-    trend = f"trend_{job.config.features.trend_bars}"
-    volatility = f"volatility_{job.config.features.volatility_bars[0]}"
-    rules: dict[str, Any] = {"moving-average": baselines.MovingAverageTrend(*place, column=trend)}
-    for name in forecasters(job):
-        column = f"{name}.mean"
-        rules[f"sign-{name}"] = baselines.FollowForecast(*place, column=column)
-        rules[f"voltarget-{name}"] = baselines.VolatilityTarget(
+    place, mean = (env.layout, env.actions), f"{name}.mean"
+    if rule == "sign":
+        return baselines.FollowForecast(*place, column=mean)
+    if rule == "volatility_target":
+        return baselines.VolatilityTarget(
             *place,
-            column=column,
-            volatility_column=volatility,
+            column=mean,
+            volatility_column=_volatility(job),
             target_volatility=job.config.target_volatility,
         )
+    column, std = sees(rule, job, name)
+    return baselines.MeanVariance(
+        *place,
+        column=column,
+        std_column=std,
+        risk_aversion=job.config.league.risk_aversion,
+        max_weight=max(map(abs, env.actions.bounds())),
+    )
+
+
+def _volatility(job: Job) -> str:
+    return f"volatility_{job.config.features.volatility_bars[0]}"
+
+
+def rules(job: Job, env: MarketEnv) -> dict[str, Any]:
+    """Rules that trade within the agent's own bounds, by the name of their run."""
+    from foretrade.agents.baselines import MovingAverageTrend
+
+    trend = f"trend_{job.config.features.trend_bars}"
+    rules: dict[str, Any] = {"moving-average": MovingAverageTrend(env.layout, env.actions, column=trend)}
+    for name in forecasters(job):
+        rules[f"sign-{name}"] = plain_rule("sign", job, env, name)
+        rules[f"voltarget-{name}"] = plain_rule("volatility_target", job, env, name)
     return rules
 
 

@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-import pandas as pd
-
 from foretrade.config import changes
+from foretrade.counting import compared, faults
 from foretrade.job import Job
 from foretrade.lineup import (
     BENCHMARK,
-    SEES_FORECASTS,
     forecasters,
-    policy_names,
     strategies,
 )
+from foretrade.luck import luck
 from foretrade.markets.cleaning import inspect_bars
 from foretrade.markets.labels import forward_returns
 from foretrade.storage import read_json
@@ -31,21 +29,21 @@ def build_report(job: Job) -> Report:
     """The report of a run whose backtest is done; nothing is written."""
     from foretrade.backtests.engine import read_runs
     from foretrade.backtests.league import league_rows
-    from foretrade.backtests.report import Report, Trials
+    from foretrade.backtests.report import Report
 
     runs = read_runs(job.run.path / "ledger.parquet")
     stored = read_json(job.run.path / "scores.json")
     scores = {name: _scores(values) for name, values in stored["strategies"].items()}
     return Report(
         title=f"{job.config.name}: {job.symbol}",
-        setting=_setting(job),
+        setting=setting_of(job, {"Training": _training(job), "Trials": _selection(job)}),
         rows=league_rows(strategies(job), scores),
         benchmark=BENCHMARK,
         runs=runs,
         forecasts=stored["forecasts"],
-        trials=Trials(**stored["trials"]),
+        trials=compared(job),
         periods_per_year=job.bars.periods_per_year,
-        warnings=_warnings(job),
+        warnings=warnings_of(job),
         tearsheets={},
     )
 
@@ -87,21 +85,8 @@ def score_forecasts(job: Job) -> dict[str, ForecastScores]:
     return scores
 
 
-def count_trials(job: Job) -> dict[str, float]:
-    """Every checkpoint of every seed and agent was looked at on validation: each is a trial.
-
-    One that never traded has a Sharpe ratio of zero. See :class:`Trials` for the variance.
-    """
-    names = [name for agent in SEES_FORECASTS for name in policy_names(job, agent)]
-    tables = [pd.read_csv(job.run.path / "policy" / name / "validation.csv") for name in names]
-    sharpes = np.nan_to_num(pd.concat(tables)["sharpe"].to_numpy(dtype=np.float64))
-    blocks = job.config.blocks.rows(job.bars)
-    scale = len(blocks["validation"]) / len(blocks["test"])
-    variance = float(sharpes.var(ddof=1)) * scale if len(sharpes) > 1 else 0.0
-    return {"count": len(sharpes), "variance": variance}
-
-
-def _setting(job: Job) -> dict[str, str]:
+def setting_of(job: Job, more: Mapping[str, str]) -> dict[str, str]:
+    """Data, blocks, costs, and what ``more`` the results depend on, in words."""
     config, blocks = job.config, job.config.blocks.rows(job.bars)
     days = job.bars.dates
     spans = {
@@ -124,13 +109,39 @@ def _setting(job: Job) -> dict[str, str]:
         if config.market.actions == "weight"
         else ", ".join(f"{weight:g}" for weight in config.market.positions),
         "Refits": f"every {config.forecast.schedule.refit_every_bars} bars, walk-forward",
-        "Training": f"{config.ppo.steps} steps, seeds {config.seed} to {config.seed + config.seeds - 1}",
+        **more,
         "Other than the default": ", ".join(changes(config)) or "nothing",
     }
 
 
-def _warnings(job: Job) -> list[str]:
+def _training(job: Job) -> str:
+    config = job.config
+    return f"{config.ppo.steps} steps, seeds {config.seed} to {config.seed + config.seeds - 1}"
+
+
+def _selection(job: Job) -> str:
+    """What luck explains, in one line."""
+    found = luck(job)
+    chosen, best = found["overfitting"], found["superior_ability"]
+    said = [
+        f"{found['trials']['count']} on these prices",
+        f"{found['trials']['checkpoints']} checkpoints are as many as "
+        f"{found['trials']['effective_checkpoints']} independent ones",
+    ]
+    if "probability" in chosen:
+        said.append(f"probability that choosing among them overfits {chosen['probability']:.2f}")
+    if "p_values" in best:
+        said.append(
+            f"p-value of the best of all against {BENCHMARK.lower()} "
+            f"{best['p_values']['consistent']:.2f}"
+        )
+    return ", ".join(said)
+
+
+def warnings_of(job: Job) -> list[str]:
+    """What a reader of any result has to know first."""
     found = [finding.message for finding in inspect_bars(job.bars)]
     if job.config.market.fill == "same_close":
         found.insert(0, "Idealised fills: orders trade at the very close on which they were decided.")
-    return found
+    broken = (f"The record of trials is broken, there may have been more: {f}." for f in faults(job))
+    return [*broken, *found]

@@ -27,6 +27,7 @@ CODE = {  # folders whose source a step depends on
     "train": ("markets", "envs", "agents"),
     "backtest": ("", "markets", "forecasters", "envs", "agents", "backtests"),
     "report": ("", "markets", "backtests"),
+    "league": ("", "markets", "forecasters", "envs", "agents", "backtests"),
 }
 LIBRARIES = (
     "foretrade", "arch", "gymnasium", "keras", "lightgbm", "numba", "numpy", "pandas", "pyarrow",
@@ -44,7 +45,7 @@ class RunDirectory:
 
     ``manifest.json`` holds the configuration and the data, and for each step a key (hash of
     everything it depends on), the hashes of its outputs, the revision and library versions that
-    made them, and its wall time.
+    made them, and its wall time; and the end of the ledger of trials beside it.
     """
 
     path: Path
@@ -116,6 +117,12 @@ class RunDirectory:
             )
         if manifest["data"] != facts:
             write_json(self.path / "manifest.json", manifest | {"data": facts})
+
+    def record_trials(self, head: dict[str, Any]) -> None:
+        """Note the end of the ledger of trials, so that lines missing there are seen."""
+        manifest = self.manifest
+        if manifest.get("trials") != head:
+            write_json(self.path / "manifest.json", manifest | {"trials": head})
 
     def step(self, name: str, after: str | None, inputs: str, work: Callable[[], list[Path]]) -> bool:
         """Do a step unless it is done: same key, outputs present and unchanged.

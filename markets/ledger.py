@@ -43,6 +43,7 @@ from foretrade.markets.accounts import (
     UNITS,
     Accounts,
 )
+from foretrade.markets.arithmetic import borrowed, idle, owed
 from foretrade.markets.arrays import Floats, Index, UInts
 from foretrade.markets.compiled import compiled, compiled_part, inlined
 from foretrade.markets.exchange import (
@@ -79,7 +80,6 @@ from foretrade.markets.trading import (
     TARGET,
     TRADED,
     VALUED,
-    YEARS,
     Workspace,
     revalue,
 )
@@ -165,18 +165,14 @@ def _accrue(a: Floats, hs: Floats, s: Floats, ms: Floats, lanes: Index, compound
     for i in range(len(hs)):
         h, m = hs[i], ms[i]
         for j in range(lanes):
-            short = -h[UNITS + j] * m[VALUED + j]
-            s[BORROW + j] += (short if short > 0.0 else 0.0) * m[BORROW_RATE + j]
+            s[BORROW + j] += borrowed(h[UNITS + j], m[VALUED + j]) * m[BORROW_RATE + j]
     for j in range(lanes):
         cash = a[CASH + j] if compounds else 0.0
-        years = s[YEARS + j]
-        borrow = s[BORROW + j] * years
-        financing = (-cash if cash < 0.0 else 0.0) * first[FINANCING_RATE + j] * years
-        interest = (cash if cash > 0.0 else 0.0) * first[INTEREST_RATE + j] * years
-        s[BORROW + j] = borrow
+        financing = owed(cash) * first[FINANCING_RATE + j]
+        interest = idle(cash) * first[INTEREST_RATE + j]
         s[FINANCING + j] = financing
         s[INTEREST + j] = interest
-        a[CASH + j] += interest - borrow - financing
+        a[CASH + j] += interest - s[BORROW + j] - financing
 
 
 @inlined

@@ -6,6 +6,13 @@ import math
 from typing import Any
 
 from foretrade.markets.accounts import ALIVE, CASH, PENDING, STATUS, UNITS
+from foretrade.markets.arithmetic import (
+    ROUNDING,
+    equity_after,
+    is_off,
+    keeps_limit,
+    room_share,
+)
 from foretrade.markets.arrays import Floats, Index
 from foretrade.markets.compiled import compiled_part, inlined
 from foretrade.markets.exchange import DELTAS, WEIGHTS
@@ -25,7 +32,9 @@ from foretrade.markets.trading import (
     GOES,
     GROSS,
     HALF_SPREAD,
+    HELD,
     IMPACT_RATE,
+    INVERSE,
     INVERSE_VOLUME,
     KEPT,
     LIMIT,
@@ -55,7 +64,6 @@ REASONS = (
     STOPPED, TOOK_PROFIT, MARGIN_CALL, RUIN, DELISTING,
 ) = (float(1 << k) for k in range(len(REASONS)))  # fmt: skip
 
-ROUNDING = 1e-9  # a weight this close to its target is on it; what is left is float noise
 NEWTON_STEPS = 64
 
 
@@ -81,7 +89,7 @@ def _limit(a: Floats, hs: Floats, s: Floats, ms: Floats, lanes: Index, terms: An
     sizing = terms.sizing
     max_leverage, max_net, band = terms.max_leverage, terms.max_net, terms.no_trade_band
     for j in range(lanes):
-        s[GROSS + j] = s[NET + j] = s[FROZEN + j] = s[FROZEN_NET + j] = s[COST + j] = 0.0
+        s[GROSS + j] = s[NET + j] = s[FROZEN + j] = s[FROZEN_NET + j] = s[HELD + j] = 0.0
     for i in range(len(hs)):
         h, m = hs[i], ms[i]
         for j in range(lanes):
@@ -89,37 +97,25 @@ def _limit(a: Floats, hs: Floats, s: Floats, ms: Floats, lanes: Index, terms: An
             held = h[UNITS + j]
             goal = held + target + h[PENDING + j] if sizing == DELTAS else target
             weight = target if sizing == WEIGHTS else goal * price / base
+            value = held * price
             fillable = (m[FILL + j] == m[FILL + j]) & (m[OUT + j] == 0.0)  # not NaN
             fillable &= a[STATUS + j] == ALIVE
             m[WEIGHT + j] = weight
             m[GOAL + j] = goal
             m[GOES + j] = 1.0 if fillable else 0.0
-            now = held * price / base
+            m[INVERSE + j] = 1.0 / price
             s[GROSS + j] += abs(weight) if fillable else 0.0
             s[NET + j] += weight if fillable else 0.0
-            s[FROZEN + j] += 0.0 if fillable else abs(now)
-            s[FROZEN_NET + j] += 0.0 if fillable else now
-            s[COST + j] += abs(now)
+            s[FROZEN + j] += 0.0 if fillable else abs(value)
+            s[FROZEN_NET + j] += 0.0 if fillable else value
+            s[HELD + j] += abs(value)
     for j in range(lanes):
-        s[LIMIT + j] = _share(
+        s[FROZEN + j] /= s[BASE + j]
+        s[FROZEN_NET + j] /= s[BASE + j]
+        s[LIMIT + j] = room_share(
             s[GROSS + j], s[NET + j], s[FROZEN + j], s[FROZEN_NET + j], max_leverage, max_net
         )
-        s[BAND + j] = band if s[COST + j] <= max_leverage + ROUNDING else 0.0
-
-
-@inlined
-def _share(
-    gross: float, net: float, frozen: float, frozen_net: float, max_leverage: float, max_net: float
-) -> float:
-    """The largest part of targets that fits beside positions that stay as they are."""
-    room = max_leverage - frozen
-    share = room / gross if gross > room else 1.0
-    total = frozen_net + net
-    edge = max_net if total > 0.0 else -max_net
-    outwards = (abs(total) > max_net) & (net * total > 0.0)  # else the targets bring the net inwards
-    by_net = (edge - frozen_net) / net if outwards else 1.0
-    share = share if share < by_net else by_net
-    return share if share > 0.0 else 0.0
+        s[BAND + j] = band if keeps_limit(s[HELD + j], s[BASE + j], max_leverage) else 0.0
 
 
 @compiled_part
@@ -141,7 +137,7 @@ def _make_room(hs: Floats, s: Floats, ms: Floats, lanes: Index, terms: Any) -> N
             s[FROZEN_NET + j] += kept * price
             m[KEPT + j] = kept
     for j in range(lanes):
-        s[SHARE + j] = _share(
+        s[SHARE + j] = room_share(
             s[GROSS + j], s[NET + j], s[FROZEN + j], s[FROZEN_NET + j], max_leverage, max_net
         )
     for i in range(len(hs)):
@@ -168,19 +164,16 @@ def _aim(a: Floats, hs: Floats, s: Floats, ms: Floats, lanes: Index, terms: Any)
             price, base, held, limit = m[VALUED + j], s[BASE + j], h[UNITS + j], s[LIMIT + j]
             fillable = m[GOES + j] > 0.0
             weight = m[WEIGHT + j] * limit
-            gap = abs(weight - held * price / base)
+            away = weight * base - held * price
+            off = is_off(away, base)
             band = 0.0 if carries & (h[PENDING + j] != 0.0) else s[BAND + j]
-            in_band = (gap <= band) & (gap > ROUNDING)
-            small = (
-                (gap * base < minimum)
-                & (gap > ROUNDING)
-                & (not in_band)
-                & (s[COST + j] <= max_leverage + ROUNDING)
-            )
-            goes = fillable & (gap > ROUNDING) & (not in_band) & (not small)
+            in_band = off & (abs(away) <= band * base)
+            small = off & (not in_band) & (abs(away) < minimum)
+            small &= keeps_limit(s[HELD + j], base, max_leverage)
+            goes = fillable & off & (not in_band) & (not small)
             floats = by_weight | (limit < 1.0)  # else the number of units is known exactly
-            tilt = weight / price if compounds & floats else 0.0
-            goal = weight * base / price if floats else m[GOAL + j]
+            tilt = weight * m[INVERSE + j] if compounds & floats else 0.0
+            goal = weight * base * m[INVERSE + j] if floats else m[GOAL + j]
             goal = 0.0 if compounds & floats else goal
             wanted = goal + tilt * base - held
             cap = max_participation * m[VOLUME + j] if has_volume else math.inf
@@ -196,7 +189,7 @@ def _aim(a: Floats, hs: Floats, s: Floats, ms: Floats, lanes: Index, terms: Any)
             reason += MINIMUM_ORDER if small & fillable else 0.0
             reason += NO_VOLUME_LEFT if cut else 0.0
             missing = (m[OUT + j] == 0.0) & (a[STATUS + j] == ALIVE) & (not fillable)
-            missing &= gap > ROUNDING
+            missing &= off
             reason += NO_BAR if missing else 0.0
             m[REASON + j] += reason
             waits = cut | missing | (small & (h[PENDING + j] != 0.0))
@@ -212,9 +205,10 @@ def _solve(a: Floats, hs: Floats, s: Floats, ms: Floats, lanes: Index, terms: An
     """
     for j in range(lanes):
         s[AFTER + j] = s[BASE + j]
-    steps = 1 if (len(hs) == 1) & terms.proportional else NEWTON_STEPS
-    steps = steps if terms.compounds else 0
-    for _ in range(steps):
+    if (len(hs) == 1) & terms.proportional & terms.compounds:
+        _solve_linear(hs[0], s, ms[0], lanes)
+        return
+    for _ in range(NEWTON_STEPS if terms.compounds else 0):
         for j in range(lanes):
             s[COST + j] = 0.0
             s[SLOPE + j] = 1.0
@@ -247,6 +241,16 @@ def _solve(a: Floats, hs: Floats, s: Floats, ms: Floats, lanes: Index, terms: An
             falling += falls
         if falling == 0:
             break
+
+
+@inlined
+def _solve_linear(h: Floats, s: Floats, m: Floats, lanes: Index) -> None:
+    """The same for one symbol at proportional costs, which needs no iteration."""
+    for j in range(lanes):
+        base, tilt = s[BASE + j], m[TILT + j]
+        unit_cost = m[VALUED + j] * (m[FEE_RATE + j] + m[HALF_SPREAD + j])
+        after = equity_after(m[GOAL + j] + tilt * base - h[UNITS + j], tilt, base, unit_cost)
+        s[AFTER + j] = after if m[GOES + j] > 0.0 else base
 
 
 @compiled_part

@@ -37,6 +37,7 @@ from foretrade.markets.trading import (
 )
 
 INTEREST_NUMBER = RATES.index("interest_bps_per_year")  # earned: not scaled as costs are
+YEARLY = tuple(RATES.index(name) for name in RATES if name.endswith("_per_year"))
 
 
 @compiled_part
@@ -65,7 +66,7 @@ def lay_out(
             m[MARK + j] = prices[row, i, AT_MARK]
             m[OUT + j] = 0.0
         _lay_out_rest(clock, m, i, lanes, prices, terms)
-        _lay_out_rates(a, clock, m, i, lanes, rates, terms.proportional)
+        _lay_out_rates(a, clock, s, m, i, lanes, rates, terms.proportional)
 
 
 @inlined
@@ -89,16 +90,22 @@ def _lay_out_rest(clock: UInts, m: Floats, i: Index, lanes: Index, prices: Float
 
 @inlined
 def _lay_out_rates(
-    a: Floats, clock: UInts, m: Floats, i: Index, lanes: Index, rates: Floats, proportional: bool
+    a: Floats,
+    clock: UInts,
+    s: Floats,
+    m: Floats,
+    i: Index,
+    lanes: Index,
+    rates: Floats,
+    proportional: bool,
 ) -> None:
+    """Rates at the account's cost level; yearly ones become those of the step."""
     count = PROPORTIONAL_RATES if proportional else len(RATES)
     for k in range(count):
         field = FEE_RATE + np.uint64(k * LANES)
-        scales = k != INTEREST_NUMBER
-        if len(rates) > 1:
-            for j in range(lanes):
-                m[field + j] = rates[clock[ROW + j], i, k] * (a[COST_SCALE + j] if scales else 1.0)
-        else:
-            rate = rates[0, i, k]
-            for j in range(lanes):
-                m[field + j] = rate * (a[COST_SCALE + j] if scales else 1.0)
+        scales, yearly = k != INTEREST_NUMBER, k in YEARLY
+        varies, constant = len(rates) > 1, rates[0, i, k]
+        for j in range(lanes):
+            rate = rates[clock[ROW + j], i, k] if varies else constant
+            rate = rate * s[YEARS + j] if yearly else rate
+            m[field + j] = rate * a[COST_SCALE + j] if scales else rate

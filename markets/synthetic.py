@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Literal, TypeAlias
+
 import numpy as np
 import pandas as pd
 
+from foretrade.markets.arrays import Floats
 from foretrade.markets.bars import Bars
+
+Noise: TypeAlias = Literal["normal", "student-t", "garch"]
 
 
 def random_walk(bars: int = 1000, *, symbols: int = 1, volatility: float = 0.01, seed: int = 0) -> Bars:
@@ -36,4 +41,50 @@ def random_walk(bars: int = 1000, *, symbols: int = 1, volatility: float = 0.01,
         periods_per_year=252.0,
         timezone="America/New_York",
         source=f"random walk, seed {seed}",
+    )
+
+
+def shocks(noise: Noise, bars: int, rng: np.random.Generator) -> Floats:
+    """Unpredictable, of mean zero and variance one: ``[bars]``.
+
+    ``normal`` is independent; ``student-t`` too, with four degrees of freedom, so that its kurtosis is
+    infinite; ``garch`` has normal shocks on a volatility that clusters (Bollerslev 1986): variance
+    ``0.02 + 0.08 shock² + 0.90 variance``.
+
+    Raises:
+        ValueError: There is no such noise.
+    """
+    if noise == "normal":
+        return rng.normal(size=bars)
+    if noise == "student-t":
+        return np.asarray(rng.standard_t(4, size=bars) / np.sqrt(2.0))
+    if noise != "garch":
+        raise ValueError(f"noise = {noise!r} must be normal, student-t or garch")
+    drawn, variance = rng.normal(size=bars), 1.0
+    for bar in range(bars):
+        drawn[bar] *= np.sqrt(variance)
+        variance = 0.02 + 0.08 * drawn[bar] ** 2 + 0.90 * variance
+    return drawn
+
+
+def market_of(returns: Floats, rng: np.random.Generator, *, source: str) -> Bars:
+    """Daily bars whose simple returns from close to close are ``returns [bars - 1]``; opens are the
+    closes before.
+    """
+    close = 100 * np.cumprod(np.concatenate([[1.0], 1.0 + returns]))[:, None]
+    open_ = np.concatenate([close[:1], close[:-1]])
+    reach = np.exp(np.abs(rng.normal(0, 0.005, (2, len(close), 1))))
+    days = pd.bdate_range("2000-01-03", periods=len(close)) + pd.Timedelta(hours=16)
+    return Bars(
+        symbols=("MADE",),
+        closes_at=days.tz_localize("America/New_York").tz_convert("UTC"),
+        open=open_,
+        high=np.maximum(open_, close) * reach[0],
+        low=np.minimum(open_, close) / reach[1],
+        close=close,
+        volume=np.exp(rng.normal(13.0, 0.3, close.shape)).round(),
+        frequency="1D",
+        periods_per_year=252.0,
+        timezone="America/New_York",
+        source=source,
     )

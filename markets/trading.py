@@ -8,6 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from foretrade.markets.accounts import CASH, ENTRY, HELD_BARS, LANES, PENDING, UNITS, offsets
+from foretrade.markets.arithmetic import cash_after
 from foretrade.markets.arrays import Floats, Index
 from foretrade.markets.compiled import compiled_part, inlined
 
@@ -18,12 +19,12 @@ FLOWS = (
 WORK_FIELDS = (
     *FLOWS, "reward",
     "before", "base", "after", "limit", "band", "cost", "slope", "gross", "net", "frozen", "frozen_net",
-    "share", "years", "seen_drawdown", "seen_cash",
+    "held", "share", "years", "seen_drawdown", "seen_cash",
 )  # fmt: skip
 QUOTE_FIELDS = (
     "requested", "achieved", "reason", "target", "stop_loss", "take_profit",
     "valued", "mark", "fill", "open", "high", "low", "inverse_volume", "volume", "delisted", "out",
-    "weight", "goal", "tilt", "goes", "kept", "exit",
+    "weight", "goal", "tilt", "goes", "kept", "exit", "inverse",
     "fee_rate", "half_spread", "borrow_rate", "financing_rate", "interest_rate",
     "fee_per_unit", "minimum_fee", "impact_rate", "quadratic",
     "seen_weight", "seen_unrealised", "seen_held", "seen_pending",
@@ -32,12 +33,12 @@ QUOTE_FIELDS = (
 (
     FILL_EQUITY, PRICE_PNL, DIVIDEND, FEE, SPREAD, IMPACT, BORROW, FINANCING, INTEREST, TRADED, REWARD,
     BEFORE, BASE, AFTER, LIMIT, BAND, COST, SLOPE, GROSS, NET, FROZEN, FROZEN_NET,
-    SHARE, YEARS, SEEN_DRAWDOWN, SEEN_CASH,
+    HELD, SHARE, YEARS, SEEN_DRAWDOWN, SEEN_CASH,
 ) = offsets(len(WORK_FIELDS))  # fmt: skip
 (
     REQUESTED, ACHIEVED, REASON, TARGET, STOP_LOSS, TAKE_PROFIT,
     VALUED, MARK, FILL, OPEN, HIGH, LOW, INVERSE_VOLUME, VOLUME, DELISTED, OUT,
-    WEIGHT, GOAL, TILT, GOES, KEPT, EXIT,
+    WEIGHT, GOAL, TILT, GOES, KEPT, EXIT, INVERSE,
     FEE_RATE, HALF_SPREAD, BORROW_RATE, FINANCING_RATE, INTEREST_RATE,
     FEE_PER_UNIT, MINIMUM_FEE, IMPACT_RATE, QUADRATIC,
     SEEN_WEIGHT, SEEN_UNREALISED, SEEN_HELD, SEEN_PENDING,
@@ -98,7 +99,7 @@ def trade(
     s[SPREAD + j] += spread
     s[IMPACT + j] += impact
     s[TRADED + j] += notional
-    a[CASH + j] -= order * price + (fee + spread + impact)
+    a[CASH + j] = cash_after(a[CASH + j], order, price, fee + spread + impact)
     units, entry = held + order, h[ENTRY + j]
     averaged = (entry * held + price * order) / units
     entry = averaged if abs(units) > abs(held) else entry

@@ -16,8 +16,9 @@ from foretrade.agents.baselines import Constant
 from foretrade.backtests.engine import Run, read_runs, run, write_runs
 from foretrade.backtests.league import Strategy, league_rows, markdown_table
 from foretrade.backtests.metrics import score_run
-from foretrade.backtests.report import Report, Trials
+from foretrade.backtests.report import Report
 from foretrade.backtests.tearsheet import write_tearsheet
+from foretrade.backtests.trials import Trials
 from foretrade.envs.market import MarketEnv
 from foretrade.markets.bars import DataError
 

@@ -79,7 +79,45 @@ def bt(run: Run) -> Floats:
     return np.asarray(backtest.strategy.values.iloc[1:], dtype=np.float64)  # bt puts a day in front
 
 
-ENGINES: dict[str, Callable[[Run], Floats]] = {"vectorbt": vectorbt, "bt": bt}
+def backtrader(run: Run) -> Floats:
+    """Orders sized by the broker's value at a close and filled there ("cheat on close").
+
+    As it comes, backtrader buys whole shares, and drops what it opens beyond the cash of the moment, so
+    that a weight of 1 is never held; here shares are divisible, sales go first and weights stay below 1.
+    """
+    import backtrader
+
+    class Targets(backtrader.Strategy):  # type: ignore[misc, name-defined]
+        def __init__(self) -> None:
+            self.equity: list[float] = []
+
+        def next(self) -> None:
+            bar = len(self) - 1
+            if bar > 0:  # yesterday's orders have filled at yesterday's prices
+                held = sum(self.getposition(data).size * data.close[-1] for data in self.datas)
+                self.equity.append(self.broker.getcash() + held)
+            if bar < len(run.targets):
+                price, asked = run.prices.iloc[bar].to_numpy(), run.targets.iloc[bar].to_numpy()
+                units = asked * self.broker.getvalue() / price if run.sizing == "weights" else asked
+                orders = units - [self.getposition(data).size for data in self.datas]
+                for k in np.argsort(orders * price):  # sales first
+                    order = self.buy if orders[k] > 0 else self.sell
+                    order(self.datas[k], size=abs(orders[k]))
+
+    cerebro = backtrader.Cerebro(stdstats=False)
+    cerebro.broker = backtrader.brokers.BackBroker(cash=run.cash, checksubmit=False, coc=True)
+    cerebro.broker.setcommission(commission=run.fee)
+    cerebro.addstrategy(Targets)
+    days = run.prices.index.append(run.prices.index[-1:] + pd.Timedelta(days=1))  # for the last fills
+    for name in run.prices:
+        price = run.prices[name].reindex(days, method="ffill")
+        columns = dict.fromkeys(("open", "high", "low", "close"), price) | {"volume": 0.0 * price}
+        cerebro.adddata(backtrader.feeds.PandasData(dataname=pd.DataFrame(columns)))
+    (played,) = cerebro.run()
+    return np.asarray(played.equity, dtype=np.float64)
+
+
+ENGINES: dict[str, Callable[[Run], Floats]] = {"vectorbt": vectorbt, "bt": bt, "backtrader": backtrader}
 
 
 if __name__ == "__main__":

@@ -61,6 +61,7 @@ def test_data_lists_and_describes(tmp_path):
         (["run", "--set", 'forecast.members=["rigde"]'], 1, "did you mean 'ridge'"),
         (["run", "--set", "ppo.episode_bars=100000"], 2, "episodes.bars = 100000 must be from 0 to"),
         (["run", "--set", "blocks.test=2006-01-01T00:00:00Z"], 1, "is not a date such as"),
+        (["trials"], 1, "no trials there; name the folder that holds the runs"),
         (["check", "nowhere:Nothing"], 1, "cannot be imported"),
         (["check", "foretrade.forecasters.base:SklearnForecaster"], 1, "cannot be made"),
     ],

@@ -1,0 +1,171 @@
+"""Trading forecasters by rules, at several levels of costs at once; and whom to compare them with."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save_file
+
+from foretrade.agents.base import Agent
+from foretrade.agents.baselines import Rule
+from foretrade.backtests.engine import run
+from foretrade.backtests.sweep import sweep
+from foretrade.envs.market import MarketEnv
+from foretrade.envs.observation import market_rows
+from foretrade.markets.arrays import Floats
+from foretrade.markets.labels import LabelConfig, forward_returns
+from foretrade.markets.rules import Rules
+from foretrade.markets.table import Table
+from foretrade.storage import atomic_path, content_hash
+
+
+@dataclass(frozen=True, eq=False)
+class Played:
+    """What one strategy did at each level of costs.
+
+    Args:
+        equity: In quote currency, at the closes, ``[steps + 1, levels]``; stays where it ended in ruin.
+        turnover: Traded notional over the equity before, a year, ``[levels]``.
+        ruined: Whether the account was lost, ``[levels]``.
+    """
+
+    equity: Floats
+    turnover: Floats
+    ruined: Floats
+
+    @property
+    def returns(self) -> Floats:
+        """Simple return of each bar after all costs, ``[steps, levels]``; 0 after ruin."""
+        before = self.equity[:-1]
+        return np.divide(self.equity[1:] - before, before, out=np.zeros_like(before), where=before > 0)
+
+
+def play_targets(
+    env: MarketEnv, targets: Floats, cost_scales: Sequence[float], rules: Rules | None = None
+) -> list[Played]:
+    """Trade target weights on the block of a market of one symbol, at every level of costs.
+
+    Args:
+        targets: Decided at the closes of the block's rows but the last, ``[steps, strategies]``.
+        cost_scales: Levels of all costs but interest.
+        rules: Of the account; default: those of the market.
+
+    Returns:
+        One a strategy.
+    """
+    levels, strategies = len(cost_scales), targets.shape[1]
+    played = sweep(
+        env.bars,
+        np.repeat(targets, levels, axis=1),
+        rows=decision_rows(env),
+        fill=env.fill,
+        costs=env.costs,
+        rules=env.rules if rules is None else rules,
+        cost_scale=np.tile(np.asarray(cost_scales, dtype=np.float64), strategies),
+        initial_equity=env.initial_equity,
+    )
+    columns = [slice(k * levels, (k + 1) * levels) for k in range(strategies)]
+    return [
+        Played(played.equity[:, part], played.turnover[part], played.ruined[part].astype(np.float64))
+        for part in columns
+    ]
+
+
+def play_agent(agent: Agent, markets: Sequence[MarketEnv]) -> Played:
+    """Let an agent that sees its account play the block of each market once: one a level of costs."""
+    levels = []
+    for env in markets:
+        ledger = run(agent, env).ledger
+        equity = np.concatenate([[env.initial_equity], ledger["equity"].to_numpy()])
+        years = len(ledger) / env.bars.periods_per_year
+        turnover = (ledger["traded"].to_numpy() / equity[:-1]).sum() / years
+        missing = np.full(len(env.rows) - len(equity), equity[-1])
+        levels.append((np.concatenate([equity, missing]), turnover, float(ledger["ruined"].any())))
+    equities, turnovers, ruined = zip(*levels, strict=True)
+    return Played(np.column_stack(equities), np.array(turnovers), np.array(ruined))
+
+
+def decision_rows(env: MarketEnv) -> range:
+    """Rows at whose closes decisions are taken: all of the block but the last."""
+    return env.rows[:-1]
+
+
+def asked_weights(rule: Rule, env: MarketEnv, table: Table | None = None) -> Floats:
+    """Target weights of a rule that reads the table alone, at every decision of the block, ``[steps]``.
+
+    Rounded to the actions of the market, as if it had been stepped.
+
+    Args:
+        env: Of one symbol, that shows only the last bar.
+        table: In place of the market's, with the columns that it shows.
+
+    Raises:
+        ValueError: The rule reads the account, which is not known beforehand.
+    """
+    rows, part = decision_rows(env), env.parts[0]
+    every = env.market.current
+    if table is not None:
+        every = market_rows(table, env.view.current, part.assets, part.known)
+    shown = every[rows.start : rows.stop]
+    account = np.full((len(shown), len(env.layout.entries) - shown.shape[1]), np.nan, np.float32)
+    weights = rule.weights(np.concatenate([shown, account], axis=1))
+    if np.isnan(weights).any():
+        raise ValueError(f"{type(rule).__name__} reads the account: it has to be run step by step")
+    actions = env.actions.rows(env.actions.encode(weights), len(shown), 1)[:, 0]
+    if env.actions.grid == (0.0,):
+        return actions
+    return np.asarray(env.actions.grid)[actions.astype(np.int64)]
+
+
+def oracle_weights(env: MarketEnv, low: float, high: float) -> Floats:
+    """Whoever knows the next bar's return, ``[steps]``: impossible, and the most a sign can earn.
+
+    ``high`` before a rise from the fill to the same price one bar later, ``low`` before a fall.
+    """
+    labels = forward_returns(env.bars, LabelConfig(1, env.fill))[:, 0]
+    signs = np.sign(np.nan_to_num(labels))[decision_rows(env).start : decision_rows(env).stop]
+    return np.where(signs > 0, high, np.where(signs < 0, low, 0.0))
+
+
+def random_weights(
+    steps: int, policies: int, low: float, high: float, *, turnover_per_bar: float, seed: int
+) -> Floats:
+    """Policies that switch between ``low`` and ``high`` at random, ``[steps, policies]``.
+
+    The chance of a switch is such that they trade ``turnover_per_bar`` of equity on average; each begins
+    on a side drawn evenly.
+    """
+    rng = np.random.default_rng(seed)
+    switch = min(1.0, turnover_per_bar / (high - low))
+    switches = rng.random((steps, policies)) < switch
+    switches[0] = rng.random(policies) < 0.5
+    return np.where(switches.cumsum(axis=0) % 2 == 1, high, low)
+
+
+def write_played(path: Path, played: Mapping[str, Played]) -> None:
+    """Strategies by name, atomically."""
+    arrays = {
+        f"{name}/{k}": np.ascontiguousarray(v) for name, p in played.items() for k, v in vars(p).items()
+    }
+    with atomic_path(path) as temporary:
+        about = {"names": list(played), "hash": content_hash(arrays)}
+        save_file(arrays, temporary, {"about": json.dumps(about)})  # one entry: they have no order
+
+
+def read_played(path: Path) -> dict[str, Played] | None:
+    """What :func:`write_played` wrote; None if it is not there, or damaged."""
+    try:
+        with safe_open(path, "numpy") as stored:
+            arrays = {key: stored.get_tensor(key) for key in stored.keys()}  # noqa: SIM118  no mapping
+            about = json.loads(stored.metadata()["about"])
+    except (OSError, SafetensorError):
+        return None
+    if about["hash"] != content_hash(arrays):
+        return None
+    parts = ("equity", "turnover", "ruined")
+    return {name: Played(*(arrays[f"{name}/{part}"] for part in parts)) for name in about["names"]}

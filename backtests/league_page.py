@@ -1,0 +1,227 @@
+"""The league of forecasters for people: verdict, tables and pictures in one page, and its twins."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from foretrade.backtests import league_pictures as pictures
+from foretrade.backtests.field import FieldTests
+from foretrade.backtests.standings import Concordance, RankCorrelation, Standing
+from foretrade.backtests.worth import MemberWorth
+from foretrade.pages import data_uri, render
+from foretrade.storage import atomic_path, write_text
+
+HEADER = (
+    "Forecaster", "IC", "R²_OS", "CRPS, bp", "Gross Sharpe", "Sharpe", "95 % interval", "Seeds",
+    "Return", "Turnover", "Break-even", "Drawdown", "Deflated", "MCS p",
+)  # fmt: skip
+NARROW = (0, 1, 4, 5, 6, 9, 10)  # columns that fit a terminal
+
+
+@dataclass(frozen=True)
+class LeaguePage:
+    """Everything that the page shows.
+
+    Args:
+        title: Of the experiment; setting: label to text.
+        standings: Of the forecasters, the best first; references: buy-and-hold, cash, random, oracle.
+        tests: Of all standings together.
+        correlations: Of forecast scores with profits across forecasters, traded by ``plain_rule``.
+        worth: Title of a value to the worth of each member in it.
+        folds: First and last day of each fold; concordance: ranks of ``standings`` in them.
+        cost_scales: Levels of costs that were played; cost_bps: fee and half-spread at level 1.
+        warnings: What the reader has to know first.
+    """
+
+    title: str
+    setting: Mapping[str, str]
+    standings: Sequence[Standing]
+    references: Sequence[Standing]
+    tests: FieldTests
+    correlations: Sequence[RankCorrelation]
+    worth: Mapping[str, Sequence[MemberWorth]]
+    plain_rule: str
+    folds: Sequence[str]
+    concordance: Concordance
+    cost_scales: Sequence[float]
+    cost_bps: float
+    warnings: Sequence[str]
+
+    def verdict(self) -> str:
+        """In words: does any forecaster earn more than buy-and-hold, and is that more than luck."""
+        best, hold, luck = self.standings[0], self.reference("buy and hold"), self.reference("random")
+        if math.isnan(best.sharpe):
+            return "No forecaster traded, or the test block is too short for a Sharpe ratio."
+        if self.tests.beats_benchmark:
+            said = f"After costs, {', '.join(self.tests.beats_benchmark)} earned more than buy and hold"
+            said += " than luck explains (StepM at 5 %)"
+        else:
+            said = "No forecaster is shown to earn more than buy and hold after costs"
+        p, cash = self.tests.superior_to_benchmark, self.tests.superior_to_cash
+        return (
+            f"{said}. The best of {len(self.standings)}, {best.label}, has a net Sharpe ratio of "
+            f"{number(best.sharpe)} (95 % interval {number(best.sharpe_low)} to "
+            f"{number(best.sharpe_high)}; above what the best of the trials shows by luck with "
+            f"probability {number(best.deflated)}), against {number(hold.sharpe)} for buy and hold and "
+            f"{number(luck.sharpe)} for trading at random as often. If no forecaster had a higher "
+            f"mean return than buy and hold, the best would look this good with a chance of {number(p)} "
+            f"(Hansen's SPA); than cash, {number(cash)}."
+        )
+
+    def reference(self, name: str) -> Standing:
+        """A reference whose name begins so."""
+        return next(row for row in self.references if row.forecaster.lower().startswith(name))
+
+    def remarks(self) -> list[str]:
+        """What the tables below the standings say, one sentence each."""
+        said = [
+            f"Rank correlation of {c.score} with the mean return after costs over {c.forecasters} "
+            f"forecasters: {number(c.correlation)} (95 % interval {interval(c.low, c.high)})."
+            for c in self.correlations
+        ]
+        ranked = self.concordance
+        if not math.isnan(ranked.kendall_w):
+            said.append(
+                f"Ranks in {len(self.folds)} folds: Kendall's W {number(ranked.kendall_w)} (1: the same "
+                f"in each; p {number(ranked.p_value)} if drawn by lot), mean rank correlation of "
+                f"two folds {number(ranked.mean_correlation)}."
+            )
+        if self.tests.left_out:
+            said.append(
+                f"Not in the tests, as their returns are constant: {', '.join(self.tests.left_out)}."
+            )
+        return said
+
+    def cells(self) -> list[list[str]]:
+        """The table of forecasters as text."""
+        return [standing_cells(row, self.tests.confidence) for row in self.standings]
+
+    def reference_cells(self) -> list[list[str]]:
+        """The table of references as text."""
+        return [standing_cells(row, self.tests.confidence) for row in self.references]
+
+    def worth_tables(self) -> dict[str, list[list[str]]]:
+        """By the title of the value, as text; returns in per cent."""
+        return {
+            title: [worth_cells(m, ".1%" if "return" in title else ".2f") for m in own]
+            for title, own in self.worth.items()
+        }
+
+    def markdown(self) -> str:
+        """Verdict and tables, for a terminal or a pull request."""
+        table = markdown_table(HEADER, [*self.cells(), *self.reference_cells()])
+        worth = "".join(
+            f"\n{title}, traded by {self.plain_rule}:\n\n" + markdown_table(WORTH_HEADER, rows)
+            for title, rows in self.worth_tables().items()
+        )
+        said = "".join(f"- {text}\n" for text in (*self.remarks(), *self.warnings))
+        setting = "; ".join(f"{key}: {value}" for key, value in self.setting.items())
+        return f"**{self.verdict()}**\n\n{table}\n{said}{worth}\n{setting}.\n"
+
+    def html(self) -> str:
+        """The whole page; every text is escaped."""
+        ranks = zip(self.standings, self.concordance.ranks.T, strict=True)
+        return render(
+            Path(__file__).parent / "league_page.html.jinja",
+            page=self,
+            header=HEADER,
+            worth_header=WORTH_HEADER,
+            worth=self.worth_tables(),
+            ranks=[[row.label, *(f"{rank:g}" for rank in places)] for row, places in ranks],
+            pictures=self._pictures(),
+        )
+
+    def frame(self) -> pd.DataFrame:
+        """Every number of every row, for ``league.csv``."""
+        rows = [*self.standings, *self.references]
+        frame = pd.DataFrame([row.flat(self.cost_scales) for row in rows])
+        frame["confidence_set_p"] = [self.tests.confidence.get(row.label, math.nan) for row in rows]
+        return frame
+
+    def write(self, folder: Path) -> list[Path]:
+        """Write ``league.html``, ``league.md``, ``league.csv`` and ``worth.csv``."""
+        write_text(folder / "league.html", self.html())
+        write_text(folder / "league.md", self.markdown())
+        worth = [{"value": title} | vars(m) for title, own in self.worth.items() for m in own]
+        columns = ["value", *(field.name for field in fields(MemberWorth))]
+        tables = {"league.csv": self.frame(), "worth.csv": pd.DataFrame(worth, columns=columns)}
+        for name, frame in tables.items():
+            with atomic_path(folder / name) as path:
+                frame.to_csv(path, index=False)
+        return [folder / name for name in ("league.html", "league.md", *tables)]
+
+    def _pictures(self) -> list[dict[str, Any]]:
+        hold, luck = self.reference("buy and hold"), self.reference("random")
+        plain = [row for row in self.standings if row.rule == self.plain_rule]
+        shown = [row for row in self.standings if not math.isnan(row.sharpe)][:8]
+        drawn = [
+            ("Sharpe ratio after costs", pictures.sharpe_intervals(self.standings, hold, luck)),
+            ("Do better forecasts earn more?", pictures.scores_and_profits(plain)),
+            ("Costs", pictures.cost_sweep(shown, [hold, luck], self.cost_scales)),
+        ]
+        if self.worth:
+            drawn.insert(2, ("Worth of each member in profit and loss", pictures.worths(self.worth)))
+        return [{"title": title, "data": data_uri(svg)} for title, svg in drawn]
+
+
+WORTH_HEADER = ("Member", "Shapley value", "95 % interval", "With it less without", "95 % interval")
+
+
+def worth_cells(member: MemberWorth, form: str) -> list[str]:
+    """One member's worth as text, its numbers in the given format."""
+    exact = "" if member.sampling_error == 0 else f" ± {member.sampling_error:{form}}"
+    return [
+        member.member,
+        f"{member.shapley:{form}}{exact}",
+        f"{member.shapley_low:{form}} … {member.shapley_high:{form}}",
+        f"{member.left_out:{form}}",
+        f"{member.left_out_low:{form}} … {member.left_out_high:{form}}",
+    ]
+
+
+def standing_cells(row: Standing, confidence: Mapping[str, float]) -> list[str]:
+    """One row as text."""
+    several = row.seeds > 1 and not math.isnan(row.sharpe_min)
+    seeds = f"{number(row.sharpe_min)} … {number(row.sharpe_max)}" if several else ""
+    return [
+        row.label + (" (ruined)" if row.ruined else ""),
+        _text(row.ic, ".3f"),
+        _text(row.r2_os, ".2%"),
+        _text(1e4 * row.crps, ".2f"),
+        number(row.gross_sharpe),
+        number(row.sharpe),
+        interval(row.sharpe_low, row.sharpe_high),
+        seeds,
+        _text(row.mean_return, ".1%"),
+        f"{row.turnover:.1f}×",
+        "–" if math.isnan(row.break_even_bps) else f"{row.break_even_bps:.1f} bp",
+        _text(row.max_drawdown, ".1%"),
+        number(row.deflated),
+        number(confidence.get(row.label, math.nan)),
+    ]
+
+
+def markdown_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A table in GitHub's Markdown."""
+    lines = [header, ["---", *["--:"] * (len(header) - 1)], *rows]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines) + "\n"
+
+
+def number(value: float) -> str:
+    """Two digits, or a dash for what is undefined."""
+    return _text(value, ".2f")
+
+
+def interval(low: float, high: float) -> str:
+    """Two numbers, or a dash."""
+    return "–" if math.isnan(low) else f"{low:.2f} … {high:.2f}"
+
+
+def _text(value: float, form: str) -> str:
+    return "–" if math.isnan(value) else format(value, form)

@@ -1,0 +1,221 @@
+"""Standings of a league: what each strategy earned, how surely, and how stably it ranks."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from typing import Any
+
+import numpy as np
+from scipy import stats
+
+from foretrade.backtests.contest import Played
+from foretrade.backtests.significance import sharpe_ratio
+from foretrade.backtests.verdict import Verdict
+from foretrade.markets.arrays import Floats
+
+
+@dataclass(frozen=True)
+class Standing:
+    """One strategy on the test block; NaN is "undefined".
+
+    Args:
+        label: Its name in the league.
+        forecaster: Whose forecasts are traded; of a reference its own name.
+        rule: By which; empty for a reference.
+        ic, r2_os, crps: Of the forecasts; see ``ForecastScores``.
+        gross_sharpe: Annualised, without any cost.
+        sharpe, sharpe_low, sharpe_high: After costs as configured, with its 95 % interval.
+        difference_low, difference_high: 95 % interval of the Sharpe ratio less that of buy-and-hold.
+        deflated: Probability that the true ratio exceeds what the best row would show by luck.
+        mean_return: After costs, a year, arithmetic.
+        turnover: Traded notional over equity, a year.
+        break_even_bps: Cost of a unit of turnover at which the mean return would be zero, if the trades
+            stayed as they are: gross mean return over turnover. NaN if nothing is earned before costs.
+        break_even_level: The level of costs at which the mean return is zero, read from the levels that
+            were played; infinite if it is above zero at all of them, NaN if at none.
+        max_drawdown: After costs, a fraction, not positive; counts from the initial equity.
+        ruined: Whether the account was lost.
+        seeds: Policies behind the row; it shows the median one by Sharpe ratio.
+        sharpe_min, sharpe_max: Over the seeds.
+        fold_sharpes: After costs, in each fold.
+        level_sharpes: At each level of costs.
+    """
+
+    label: str
+    forecaster: str
+    rule: str
+    ic: float
+    r2_os: float
+    crps: float
+    gross_sharpe: float
+    sharpe: float
+    sharpe_low: float
+    sharpe_high: float
+    difference_low: float
+    difference_high: float
+    deflated: float
+    mean_return: float
+    turnover: float
+    break_even_bps: float
+    break_even_level: float
+    max_drawdown: float
+    ruined: bool
+    seeds: int
+    sharpe_min: float
+    sharpe_max: float
+    fold_sharpes: tuple[float, ...]
+    level_sharpes: tuple[float, ...]
+
+    def flat(self, cost_scales: Sequence[float]) -> dict[str, Any]:
+        """One value a column: folds and levels of costs are spread out."""
+        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        folds, levels = values.pop("fold_sharpes"), values.pop("level_sharpes")
+        values |= {f"sharpe_fold_{number}": sharpe for number, sharpe in enumerate(folds, start=1)}
+        return values | {
+            f"sharpe_at_costs_{scale:g}": sharpe
+            for scale, sharpe in zip(cost_scales, levels, strict=True)
+        }
+
+
+def standing(
+    label: str,
+    forecaster: str,
+    rule: str,
+    seeds: Sequence[Played],
+    verdict: Verdict,
+    scores: Mapping[str, float],
+    *,
+    cost_scales: Sequence[float],
+    folds: int,
+    periods_per_year: float,
+) -> Standing:
+    """Put together the row of one strategy.
+
+    Args:
+        seeds: What its policies did, of which :func:`median_seed` is shown; one if it needs no seed.
+        verdict: On the returns of that one.
+        scores: ``ic``, ``r2_os`` and ``crps`` of its forecasts.
+    """
+    played = median_seed(seeds, cost_scales)
+    gross, net = cost_scales.index(0.0), cost_scales.index(1.0)
+    returns = played.returns[:, net]
+    sharpes = [sharpe_ratio(one.returns[:, net], periods_per_year) for one in seeds]
+    gross_mean = float(played.returns[:, gross].mean()) * periods_per_year
+    turnover = float(played.turnover[net])
+    return Standing(
+        label=label,
+        forecaster=forecaster,
+        rule=rule,
+        **{name: scores.get(name, math.nan) for name in ("ic", "r2_os", "crps")},
+        gross_sharpe=sharpe_ratio(played.returns[:, gross], periods_per_year),
+        sharpe=verdict.sharpe,
+        sharpe_low=verdict.low,
+        sharpe_high=verdict.high,
+        difference_low=verdict.difference_low,
+        difference_high=verdict.difference_high,
+        deflated=verdict.deflated,
+        mean_return=float(returns.mean()) * periods_per_year,
+        turnover=turnover,
+        break_even_bps=gross_mean / turnover * 1e4 if turnover > 0 and gross_mean > 0 else math.nan,
+        break_even_level=break_even_level(played.returns.mean(axis=0), cost_scales),
+        max_drawdown=max_drawdown(played.equity[:, net]),
+        ruined=bool(played.ruined[net]),
+        seeds=len(seeds),
+        sharpe_min=min(sharpes),
+        sharpe_max=max(sharpes),
+        fold_sharpes=tuple(
+            sharpe_ratio(part, periods_per_year) for part in np.array_split(returns, folds)
+        ),
+        level_sharpes=tuple(sharpe_ratio(level, periods_per_year) for level in played.returns.T),
+    )
+
+
+def median_seed(seeds: Sequence[Played], cost_scales: Sequence[float]) -> Played:
+    """The one with the median net Sharpe ratio; of an even number the lower middle one."""
+    net = cost_scales.index(1.0)
+    ranked = sorted(seeds, key=lambda one: _or_zero(sharpe_ratio(one.returns[:, net])))
+    return ranked[(len(ranked) - 1) // 2]
+
+
+def break_even_level(means: Floats, cost_scales: Sequence[float]) -> float:
+    """Level of costs at which the mean return falls to zero, linear between those played."""
+    if not means[0] > 0:
+        return math.nan
+    lost = np.flatnonzero(means <= 0)
+    if not len(lost):
+        return math.inf
+    above, below = int(lost[0]) - 1, int(lost[0])
+    share = means[above] / (means[above] - means[below])
+    return float(cost_scales[above] + share * (cost_scales[below] - cost_scales[above]))
+
+
+def max_drawdown(equity: Floats) -> float:
+    """Deepest fall below the highest equity so far, as a fraction, not positive."""
+    return float((equity / np.maximum.accumulate(equity) - 1).min())
+
+
+@dataclass(frozen=True)
+class RankCorrelation:
+    """Spearman's rank correlation of a forecast score with profit across forecasters.
+
+    ``low`` and ``high``: 95 % interval on Fisher's scale with the variance ``(1 + ρ²/2) / (n − 3)``
+    (Bonett and Wright 2000, doi:10.1007/BF02294183); NaN below four forecasters, or if either does not
+    vary.
+    """
+
+    score: str
+    forecasters: int
+    correlation: float
+    low: float
+    high: float
+
+
+def rank_correlation(score: str, values: Sequence[float], profits: Sequence[float]) -> RankCorrelation:
+    """Compare forecasters whose score and profit are both defined."""
+    pairs = np.array([(v, p) for v, p in zip(values, profits, strict=True) if math.isfinite(v + p)])
+    n = len(pairs)
+    if n < 4 or min(np.ptp(pairs, axis=0)) == 0:
+        return RankCorrelation(score, n, math.nan, math.nan, math.nan)
+    rho = float(stats.spearmanr(pairs[:, 0], pairs[:, 1]).statistic)
+    reach = stats.norm.ppf(0.975) * math.sqrt((1 + rho**2 / 2) / (n - 3))
+    centre = math.atanh(min(max(rho, -1 + 1e-12), 1 - 1e-12))
+    return RankCorrelation(score, n, rho, math.tanh(centre - reach), math.tanh(centre + reach))
+
+
+@dataclass(frozen=True)
+class Concordance:
+    """How alike the ranks of strategies are in all folds.
+
+    Args:
+        ranks: 1 is the best, ``[folds, strategies]``; equal ones share the mean of their places.
+        kendall_w: Kendall and Babington Smith's coefficient (1939), corrected for ties: 1 is the same
+            ranking in each fold, 0 none at all. NaN with fewer than two folds or strategies.
+        mean_correlation: Mean Spearman correlation of two folds.
+        p_value: Of rankings that have nothing to do with each other, by the chi-squared approximation.
+    """
+
+    ranks: Floats
+    kendall_w: float
+    mean_correlation: float
+    p_value: float
+
+
+def concordance(scores: Floats) -> Concordance:
+    """Rank strategies by their scores ``[folds, strategies]``; NaN (never traded) counts as 0."""
+    ranks = np.array([stats.rankdata(-row) for row in np.nan_to_num(scores)])
+    folds, n = ranks.shape
+    counts = [np.unique(row, return_counts=True)[1] for row in ranks]
+    ties = sum(float((c.astype(float) ** 3 - c).sum()) for c in counts)
+    most = folds**2 * (n**3 - n) - folds * ties
+    if folds < 2 or n < 2 or most <= 0:
+        return Concordance(ranks, math.nan, math.nan, math.nan)
+    totals = ranks.sum(axis=0)
+    w = 12 * float(((totals - totals.mean()) ** 2).sum()) / most
+    p = float(stats.chi2.sf(folds * (n - 1) * w, n - 1))
+    return Concordance(ranks, w, (folds * w - 1) / (folds - 1), p)
+
+
+def _or_zero(value: float) -> float:
+    return 0.0 if math.isnan(value) else value

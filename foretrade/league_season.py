@@ -1,0 +1,161 @@
+"""Everything that a league plays: forecasters, coalitions of members, and whom to compare them with."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+from foretrade.agents.baselines import Constant
+from foretrade.backtests.contest import (
+    Played,
+    asked_weights,
+    oracle_weights,
+    play_targets,
+    random_weights,
+)
+from foretrade.backtests.standings import median_seed
+from foretrade.backtests.worth import Coalitions, coalitions
+from foretrade.counting import record_checkpoints
+from foretrade.experiment import policy_tasks, train_policies
+from foretrade.forecasting import forecast
+from foretrade.job import Job
+from foretrade.league_tasks import FOLDER, Task, Tasks, do, result
+from foretrade.lineup import forecasters, sees
+from foretrade.markets.rules import Rules
+from foretrade.progress import progress
+from foretrade.rundir import RunDirectory
+from foretrade.workers import run_parallel
+
+HOLD, FLAT, ORACLE = "buy and hold", "flat", "oracle (impossible)"
+
+
+@dataclass(frozen=True)
+class Season:
+    """Everything that was traded.
+
+    Args:
+        rows: Forecaster and rule to what they did, one a seed.
+        coalitions: One a coalition of members, at costs as configured; ``plan`` tells which.
+        references: By name.
+        files: That hold it.
+    """
+
+    rows: Mapping[tuple[str, str], Sequence[Played]]
+    plan: Coalitions
+    coalitions: Sequence[Played]
+    references: Mapping[str, Sequence[Played]]
+    files: Sequence[Path]
+
+
+def play(job: Job) -> Season:
+    """Play what was not played yet."""
+    tasks, members = Tasks(job), len(job.config.forecast.members)
+    plan = coalitions(members, seed=job.config.seed)
+    plain = [
+        (name, task) for twin in (job, *_other_seeds(job)) for name, task in Tasks(twin).plain().items()
+    ]
+    policies = list(tasks.policies(_train(job)))
+    union = tasks.coalitions(plan)
+    units: list[Task] = [union, *(task for _, task in policies), *(task for _, task in plain)]
+    found = _run(job, units)
+    rows: dict[tuple[str, str], list[Played]] = {}
+    played: list[tuple[str, Task]] = [*plain, *policies]
+    for name, task in played:
+        for rule, one in found[task.path].items():
+            rows.setdefault((name, rule), []).append(one)
+    subsets = list(found[union.path].values())
+    references = _references(job, tasks, rows)
+    return Season(rows, plan, subsets, references, [unit.path for unit in units])
+
+
+def _other_seeds(job: Job) -> list[Job]:
+    """The same experiment with other seeds of the forecasters, their forecasts made, inside the run."""
+    config, twins = job.config, []
+    for seed in range(config.seed + 1, config.seed + config.league.forecast_seeds):
+        folder = job.run.path / FOLDER / f"forecast-seed-{seed}"
+        run = RunDirectory.create(folder, replace(config, seed=seed))
+        twin = Job(run, job.console, job.workers)
+        run.step("forecast", None, twin.own_code(), partial(forecast, twin))
+        twins.append(twin)
+    return twins
+
+
+def _train(job: Job) -> dict[str, tuple[Path, ...]]:
+    """Policies of each forecaster: folders, one a seed; none if the league has no rule ``ppo``."""
+    config = job.config
+    if "ppo" not in config.league.rules:
+        return {}
+    folder = job.run.path / FOLDER / "policy"
+    seeds = range(config.seed, config.seed + config.league.seeds)
+    tasks = {
+        name: list(
+            policy_tasks(
+                job, folder, {f"{name}-seed-{s}": s for s in seeds}, observe=sees("ppo", job, name)
+            )
+        )
+        for name in forecasters(job)
+    }
+    folders = [task.folder for own in tasks.values() for task in own]
+    try:
+        train_policies(job, [task for own in tasks.values() for task in own])
+    finally:
+        record_checkpoints(job, folders)
+    return {name: tuple(task.folder for task in own) for name, own in tasks.items()}
+
+
+def _run(job: Job, units: Sequence[Task]) -> dict[Path, dict[str, Played]]:
+    """What came out of each unit, by its file."""
+    found = {unit.path: result(unit) for unit in units}
+    todo = [unit for unit in units if found[unit.path] is None]
+    with progress(job.console, "league", {"forecasters and coalitions": len(todo)}) as show:
+        run_parallel(
+            do,
+            todo,
+            workers=job.workers,
+            log=job.run.path / "logs" / "league.log",
+            tick=lambda: show({"forecasters and coalitions": sum(u.path.exists() for u in todo)}),
+        )
+    return {unit.path: found[unit.path] or _must(unit) for unit in units}
+
+
+def _must(unit: Task) -> dict[str, Played]:
+    played = result(unit)
+    if played is None:
+        raise RuntimeError(f"{unit.path}: damaged while it was written; run the same command again")
+    return played
+
+
+def _references(
+    job: Job, tasks: Tasks, rows: Mapping[tuple[str, str], Sequence[Played]]
+) -> dict[str, list[Played]]:
+    """Buy-and-hold and cash as in a report; the oracle and random policies within the agent's bounds."""
+    config = job.config.league
+    scales, net = config.cost_scales, config.cost_scales.index(1.0)
+    plain = job.benchmark_env("test")
+    market = tasks.market(config.plain_rule, "ensemble")
+    low, high = market.actions.bounds()
+    constants = [
+        asked_weights(Constant(plain.layout, plain.actions, weight=w), plain) for w in (1.0, 0.0)
+    ]
+    hold, flat = play_targets(plain, np.column_stack(constants), scales)
+    turnovers = [median_seed(own, scales).turnover[net] for own in rows.values()]
+    chance = random_weights(
+        len(market.rows) - 1,
+        config.random_policies,
+        low,
+        high,
+        turnover_per_bar=float(np.median(turnovers)) / job.bars.periods_per_year,
+        seed=job.config.seed,
+    )
+    free = Rules(max_leverage=max(1.0, abs(low), abs(high)), no_trade_band=config.no_trade_band)
+    oracle = oracle_weights(market, low, high)[:, None]
+    return {
+        HOLD: [hold],
+        FLAT: [flat],
+        f"random ({config.random_policies} policies)": play_targets(market, chance, scales, free),
+        ORACLE: play_targets(market, oracle, scales, free),
+    }

@@ -1,0 +1,111 @@
+"""Given targets, played by many accounts over the same bars: the ledger, a block at a time."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from foretrade.markets import ledger
+from foretrade.markets.accounts import ALIVE, EQUITY, LANES, ROW, STATUS, Accounts
+from foretrade.markets.arrays import Floats, Index
+from foretrade.markets.compiled import compiled, compiled_part, inlined
+from foretrade.markets.exchange import Exchange
+from foretrade.markets.orders import REASONS
+from foretrade.markets.tally import (
+    COUNTS,
+    OVER,
+    Record,
+    clear_tally,
+    close_tally,
+    hand_over,
+    tally_drawdown,
+    tally_flows,
+    tally_return,
+)
+from foretrade.markets.trading import (
+    BEFORE,
+    BORROW,
+    FEE,
+    FINANCING,
+    IMPACT,
+    INTEREST,
+    REASON,
+    SPREAD,
+    TARGET,
+    TRADED,
+    Workspace,
+)
+
+
+@compiled
+def replay(
+    targets: Floats,
+    cost_scale: Floats,
+    row: int,
+    cash: float,
+    exchange: Exchange,
+    accounts: Accounts,
+    work: Workspace,
+    tally: Floats,
+    record: Record,
+    first: int,
+    last: int,
+) -> None:
+    """Play the strategies in the blocks ``first … last - 1``.
+
+    Args:
+        targets: ``[steps, symbols, strategies]``, those of step ``k`` decided at the close of bar
+            ``row + k``.
+        cost_scale: ``[strategies]``.
+        accounts: Memory of one block.
+        tally: Likewise, ``[TALLY_FIELDS × LANES]``.
+    """
+    a, hs, clock = accounts.account[0], accounts.holdings[0], accounts.clock[0]
+    s, ms, terms = work.account, work.quotes, exchange.terms[0]
+    for block in range(np.uint64(first), np.uint64(last)):
+        at = block * np.uint64(LANES)
+        lanes = min(np.uint64(targets.shape[2]) - at, np.uint64(LANES))
+        for j in range(lanes):
+            ledger.deposit(a, hs, j, cash, cost_scale[at + j])
+            clock[ROW + j] = np.uint64(row)
+            clear_tally(tally, j, cash)
+            record.equity[0, at + j] = cash
+        for k in range(np.uint64(len(targets))):
+            for i in range(np.uint64(len(hs))):
+                for j in range(lanes):
+                    ms[i, TARGET + j] = targets[k, i, at + j]
+            ledger.step(a, hs, clock, s, ms, lanes, exchange.prices, exchange.rates, terms)
+            _note(a, s, ms, tally, lanes, at, k, record)
+        hand_over(tally, record, at, lanes)
+
+
+@compiled_part
+def _note(
+    a: Floats, s: Floats, ms: Floats, t: Floats, lanes: Index, at: Index, k: Index, record: Any
+) -> None:
+    """Tally a step and write the equity; an account that is over keeps what was left to it."""
+    one, kept = np.uint64(1), np.uint64(len(record.equity))
+    for j in range(lanes):
+        after = a[EQUITY + j] if t[OVER + j] == ALIVE else record.equity[k % kept, at + j]
+        paid = s[FEE + j] + s[SPREAD + j] + s[IMPACT + j]
+        paid += s[BORROW + j] + s[FINANCING + j] - s[INTEREST + j]
+        tally_flows(t, j, s[BEFORE + j], s[TRADED + j], paid)
+        if record.moments:
+            tally_return(t, j, float(k + one), s[BEFORE + j], after)
+            tally_drawdown(t, j, after)
+        record.equity[(k + one) % kept, at + j] = after
+    for i in range(len(ms)):
+        for j in range(lanes):
+            if (ms[i, REASON + j] != 0.0) & (t[OVER + j] == ALIVE):
+                _count(t, j, ms[i, REASON + j])
+    for j in range(lanes):
+        close_tally(t, j, float(k + one), a[STATUS + j])
+
+
+@inlined
+def _count(t: Floats, j: Index, reason: float) -> None:
+    code = np.uint64(reason)
+    for k in range(np.uint64(len(REASONS))):
+        if code >> k & np.uint64(1):
+            t[COUNTS + k * np.uint64(LANES) + j] += 1.0

@@ -1,0 +1,133 @@
+"""Rows of the league: break-even costs, ranks, and correlations, against independent formulas."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+from scipy import stats
+
+from foretrade.backtests.contest import Played
+from foretrade.backtests.field import field_tests
+from foretrade.backtests.standings import (
+    break_even_level,
+    concordance,
+    max_drawdown,
+    median_seed,
+    rank_correlation,
+    standing,
+)
+from foretrade.backtests.trials import Trials
+from foretrade.backtests.verdict import judge
+
+LEVELS = (0.0, 1.0, 2.0)
+
+
+def played(gross, cost_per_bar, turnover=100.0):
+    """Returns that fall by ``cost_per_bar`` a level."""
+    returns = gross[:, None] - cost_per_bar * np.array(LEVELS)
+    equity = np.concatenate([np.ones((1, 3)), np.cumprod(1 + returns, axis=0)])
+    return Played(equity, np.full(3, turnover), np.zeros(3))
+
+
+def test_the_row_of_a_strategy():
+    gross = np.random.default_rng(0).normal(0.001, 0.01, 504)
+    one = played(gross, 0.0008)
+    net = one.returns[:, 1]
+    row = standing(
+        "x", "x", "sign", [one], judge(net, gross, Trials(1, 0.0), 252), {"ic": 0.1},
+        cost_scales=LEVELS, folds=4, periods_per_year=252,
+    )  # fmt: skip
+    assert row.gross_sharpe == pytest.approx(gross.mean() / gross.std(ddof=1) * math.sqrt(252))
+    assert row.mean_return == pytest.approx(net.mean() * 252)
+    assert row.break_even_bps == pytest.approx(gross.mean() * 252 / 100 * 1e4)
+    assert row.break_even_level == pytest.approx(gross.mean() / 0.0008)
+    assert row.difference_high < 0  # costs alone make the difference
+    assert len(row.fold_sharpes) == 4
+    assert row.fold_sharpes[0] == pytest.approx(net[:126].mean() / net[:126].std(ddof=1) * 252**0.5)
+    assert math.isnan(row.crps)
+    assert row.flat(LEVELS)["sharpe_at_costs_2"] == row.level_sharpes[2]
+
+
+def test_the_level_at_which_nothing_is_left():
+    assert break_even_level(np.array([2.0, 1.0, -1.0]), LEVELS) == pytest.approx(1.5)
+    assert break_even_level(np.array([2.0, 1.5, 1.0]), LEVELS) == math.inf
+    assert math.isnan(break_even_level(np.array([-1.0, -2.0, -3.0]), LEVELS))
+
+
+def test_of_several_policies_the_lower_middle_one_is_shown():
+    rng = np.random.default_rng(1)
+    noise = rng.normal(0, 0.01, 200)
+    seeds = [played(noise + shift, 0.0) for shift in (0.004, 0.001, 0.003, 0.002)]
+    assert median_seed(seeds, LEVELS) is seeds[3]
+
+
+def test_a_drawdown_counts_from_the_first_equity():
+    assert max_drawdown(np.array([100.0, 90.0, 120.0, 90.0])) == -0.25
+    assert max_drawdown(np.array([100.0, 80.0])) == pytest.approx(-0.2)
+
+
+@given(arrays(np.float64, st.tuples(st.integers(3, 6), st.integers(3, 8)), elements=st.integers(-3, 3)))
+def test_concordance_is_friedmans_statistic(scores):
+    """W = χ² / (m (n − 1)), ties included."""
+    found = concordance(scores)
+    if all(np.ptp(row) == 0 for row in scores):
+        assert math.isnan(found.kendall_w)
+        return
+    friedman = stats.friedmanchisquare(*scores.T)
+    m, n = scores.shape
+    assert found.kendall_w == pytest.approx(friedman.statistic / (m * (n - 1)), abs=1e-9)
+    assert found.p_value == pytest.approx(friedman.pvalue, abs=1e-9)
+
+
+def test_the_same_ranking_everywhere_is_full_concordance():
+    scores = np.array([[3.0, 1.0, 2.0], [30.0, 10.0, 20.0], [0.3, -1.0, math.nan]])
+    found = concordance(scores)
+    assert found.kendall_w == 1.0
+    assert found.mean_correlation == 1.0
+    assert found.ranks.tolist() == [[1, 3, 2]] * 3
+
+
+def test_rank_correlation_and_its_interval():
+    found = rank_correlation("IC", [1, 2, 3, 4, 5, math.nan], [2.0, 1.0, 4.0, 3.0, 5.0, 9.0])
+    assert found.forecasters == 5
+    assert found.correlation == pytest.approx(0.8)
+    assert -1 < found.low < 0.8 < found.high < 1
+    assert math.isnan(rank_correlation("IC", [1, 2, 3], [1, 2, 3]).correlation)
+    assert math.isnan(rank_correlation("IC", [1, 2, 3, 4], [0, 0, 0, 0]).low)
+
+
+def test_the_interval_of_a_rank_correlation_covers():
+    """Of twelve forecasters whose score says nothing, one interval in twenty excludes zero."""
+    rng = np.random.default_rng(0)
+    found = [rank_correlation("IC", *rng.normal(size=(2, 12))) for _ in range(1000)]
+    missed = sum(c.low > 0 or c.high < 0 for c in found)
+    assert 25 <= missed <= 90
+
+
+def test_the_field_finds_who_is_better_and_copes_with_copies_and_the_idle():
+    rng = np.random.default_rng(4)
+    hold = rng.normal(0.0003, 0.01, 1000)
+    noise = {f"noise {k}": rng.normal(0, 0.01, 1000) for k in range(4)}
+    good = hold + rng.normal(0.002, 0.005, 1000)
+    field = noise | {"good": good, "copy": good.copy(), "idle": np.zeros(1000), "held": hold.copy()}
+    found = field_tests(field, "hold", hold)
+    assert found.superior_to_benchmark < 0.01
+    assert found.beats_benchmark == ("good", "copy")
+    assert found.left_out == ("idle",)
+    assert found.confidence["good"] == found.confidence["copy"] == 1.0
+    assert found.confidence["held"] == found.confidence["hold"]
+    assert found.confidence["noise 0"] < 0.1
+    nothing = field_tests(noise, "hold", hold)
+    assert nothing.superior_to_benchmark > 0.05
+    assert nothing.beats_benchmark == ()
+
+
+def test_a_field_of_the_idle_has_nothing_to_say():
+    found = field_tests({"idle": np.zeros(100)}, "hold", np.random.default_rng(0).normal(size=100))
+    assert math.isnan(found.superior_to_benchmark)
+    assert found.left_out == ("idle",)
