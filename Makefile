@@ -3,8 +3,8 @@ PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/installed
 
-.PHONY: install demo test lint types layers unit check-learning check-engines leaks bench bench-forecasts bench-peers \
-        format lock clean
+.PHONY: install demo test lint types layers unit check-learning check-engines leaks bench bench-forecasts \
+        bench-backtests bench-peers format lock clean
 
 install: $(INSTALLED)
 
@@ -41,12 +41,15 @@ bench: install  ## speed, after a check of equal results; read the ratios (ARGS=
 bench-forecasts: install  ## the same of the forecasters (ARGS=--write: docs/speed_forecasts.md)
 	$(BIN)/python tests/benchmarks/forecasts.py $(ARGS)
 
+bench-backtests: install  ## the same of sweeps (ARGS=--write: docs/speed_backtests.md)
+	$(BIN)/python tests/benchmarks/backtests.py $(ARGS)
+
 leaks: install  ## what the no-peek check catches (ARGS=--write: docs/no_peeking.md)
 	cd tests && ../$(BIN)/python -m canaries.detection $(ARGS)
 
-bench-peers: .venv-peers/installed bench  ## the same beside rival environments
+bench-peers: .venv-peers/installed .venv-engines/installed bench bench-backtests  ## both beside rivals
 
-check-engines: install .venv-engines/installed  ## the ledger against vectorbt and bt
+check-engines: install .venv-engines/installed  ## the ledger against vectorbt, bt and backtrader
 	$(BIN)/pytest -m engines tests/parity
 
 .venv-peers/installed: tests/benchmarks/peers.txt
