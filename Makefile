@@ -3,9 +3,8 @@ PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/installed
 
-.PHONY: install demo test lint types layers unit check-learning check-engines leaks calibrate bench bench-forecasts \
-        bench-peers bench-significance \
-        format lock clean
+.PHONY: install demo test lint types layers unit check-learning check-engines leaks calibrate bench bench-backtests \
+        bench-forecasts bench-peers bench-significance format lock clean
 
 install: $(INSTALLED)
 
@@ -45,15 +44,18 @@ bench-forecasts: install  ## the same of the forecasters (ARGS=--write: docs/spe
 bench-significance: install  ## the same of the tests of significance, beside arch (ARGS=--write: docs/significance.md)
 	$(BIN)/python tests/benchmarks/significance.py $(ARGS)
 
+bench-backtests: install  ## the same of sweeps (ARGS=--write: docs/speed_backtests.md)
+	$(BIN)/python tests/benchmarks/backtests.py $(ARGS)
+
 leaks: install  ## what the no-peek check catches (ARGS=--write: docs/no_peeking.md)
 	cd tests && ../$(BIN)/python -m canaries.detection $(ARGS)
 
 calibrate: install  ## how often the verdict is wrong on noise, and its power (ARGS=--write: docs/calibration.md)
 	$(BIN)/python -m foretrade.calibration $(ARGS)
 
-bench-peers: .venv-peers/installed bench  ## the same beside rival environments
+bench-peers: .venv-peers/installed .venv-engines/installed bench bench-backtests  ## both beside rivals
 
-check-engines: install .venv-engines/installed  ## the ledger against vectorbt and bt
+check-engines: install .venv-engines/installed  ## the ledger against vectorbt, bt and backtrader
 	$(BIN)/pytest -m engines tests/parity
 
 .venv-peers/installed: tests/benchmarks/peers.txt

@@ -25,7 +25,7 @@ from foretrade.markets.fused import BOOKS, can_fuse, replay_fused
 from foretrade.markets.orders import REASONS
 from foretrade.markets.replay import replay
 from foretrade.markets.rules import Rules
-from foretrade.markets.tally import TALLY_FIELDS, Record, new_record
+from foretrade.markets.tally import TALLY_FIELDS, Record
 from foretrade.markets.trading import new_workspace
 
 
@@ -106,6 +106,7 @@ def sweep(
     cost_scale: float | Floats = 1.0,
     initial_equity: float = 1_000_000.0,
     threads: int = 1,
+    out: Floats | None = None,
 ) -> Sweep:
     """Equity curves of target-weight strategies.
 
@@ -117,12 +118,14 @@ def sweep(
         fill: ``same_close`` is an idealisation; :attr:`Outcome.idealised` tells.
         cost_scale: Level of all costs but interest, a number or ``[strategies]``.
         threads: Share the strategies out; the bits do not depend on it.
+        out: Where to write the equity, ``[steps + 1, strategies]``; memory fresh from the system takes
+            longer to map than to fill.
 
     Raises:
         ValueError: A shape, row or number is impossible; the message names it.
     """
     play = _plan(bars, targets, rows, fill, costs, rules, cost_scale, initial_equity, threads)
-    record = play(True)
+    record = play(_checked_out(out, play.targets))
     return Sweep(**_outcome(bars, play, record), equity=record.equity)
 
 
@@ -140,7 +143,7 @@ def sweep_moments(
 ) -> Moments:
     """As :func:`sweep`, without keeping equity: memory does not grow with the bars."""
     play = _plan(bars, targets, rows, fill, costs, rules, cost_scale, initial_equity, threads)
-    record = play(False)
+    record = play(np.empty((2, play.targets.shape[2])), moments=True)
     return Moments(**_outcome(bars, play, record), **_moments(record))
 
 
@@ -157,9 +160,9 @@ class _Play:
     threads: int
     fuses: bool
 
-    def __call__(self, keeps_equity: bool) -> Record:
-        steps, symbols, strategies = self.targets.shape
-        record = new_record(steps, strategies, keeps_equity=keeps_equity)
+    def __call__(self, equity: Floats, *, moments: bool = False) -> Record:
+        _, symbols, strategies = self.targets.shape
+        record = Record(equity, np.empty((len(TALLY_FIELDS), strategies)), moments)
 
         def play(first: int, last: int) -> None:
             tally = np.empty(len(TALLY_FIELDS) * LANES)
@@ -210,6 +213,15 @@ def _plan(
     scales = np.ascontiguousarray(np.broadcast_to(scale, panel.shape[2:]))
     fuses = can_fuse(exchange, rows)
     return _Play(panel, rows, fill, scales, float(initial_equity), exchange, threads, fuses)
+
+
+def _checked_out(out: Floats | None, targets: Floats) -> Floats:
+    shape = (len(targets) + 1, targets.shape[2])
+    if out is None:
+        return np.empty(shape)
+    if out.shape != shape or out.dtype != np.float64 or not out.flags.c_contiguous:
+        raise ValueError(f"out must be a contiguous float64 array of shape {shape}, got {out.shape}")
+    return out
 
 
 def _checked_targets(bars: Bars, targets: Floats) -> Floats:

@@ -43,12 +43,6 @@ class Record(NamedTuple):
     moments: bool
 
 
-def new_record(steps: int, strategies: int, *, keeps_equity: bool) -> Record:
-    """Memory for so many strategies; moments take the place of the equity."""
-    equity = np.empty((steps + 1 if keeps_equity else 2, strategies))
-    return Record(equity, np.empty((len(TALLY_FIELDS), strategies)), not keeps_equity)
-
-
 @inlined
 def hand_over(t: Floats, record: Record, at: Index, lanes: Index) -> None:
     """Write a block's tallies to the strategies from ``at`` on."""

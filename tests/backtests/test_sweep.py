@@ -193,6 +193,34 @@ def test_threads_and_company_change_no_bit():
         )
 
 
+def test_equity_is_written_where_it_is_asked_for():
+    weights, out = draw(2, 100, 3), np.empty((101, 3))
+    played = sweep(WALK, weights, rows=range(100), out=out)
+    assert played.equity is out
+    assert_array_equal(out, sweep(WALK, weights, rows=range(100)).equity)
+    with pytest.raises(ValueError, match=r"shape \(101, 3\), got \(3, 101\)"):
+        sweep(WALK, weights, rows=range(100), out=out.T)
+
+
+@settings(max_examples=60)
+@given(linear, simple_rules, st.sampled_from(FILLS), scales, st.integers(0, 99))
+def test_the_fused_loop_is_the_ledger(costs, rules, fill, scale, seed):
+    """A minimum order of nothing worth naming lets the ledger itself play, and refuses nothing."""
+    weights = draw(seed, 120, 140)
+    terms = {"rows": range(120), "costs": costs, "fill": fill, "cost_scale": scale}
+    fused = [play(WALK, weights, rules=rules, **terms) for play in (sweep, sweep_moments)]
+    ledger = replace(rules, minimum_order=1e-300)
+    stepped = [play(WALK, weights, rules=ledger, **terms) for play in (sweep, sweep_moments)]
+    for one, other in zip(fused, stepped, strict=True):
+        for name, value in vars(one).items():
+            if name in ("cost", "turnover"):  # the sale of a lost account is added on its own
+                assert_allclose(value, getattr(other, name), rtol=1e-12)
+            elif isinstance(value, np.ndarray):
+                assert_array_equal(value, getattr(other, name), err_msg=name)
+        for name, counts in one.reasons.items():
+            assert_array_equal(counts, other.reasons[name], err_msg=name)
+
+
 def test_each_strategy_has_its_own_cost_level():
     weights = np.repeat(draw(3, 100, 1), 3, axis=1)
     rows = range(START, START + 100)

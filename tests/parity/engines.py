@@ -35,9 +35,10 @@ class Run:
 def read(path: Path) -> Run:
     """The run in a file; its bars get made-up days, for bt wants dates."""
     with np.load(path) as data:
-        bars, symbols = data["prices"].shape
-        days, names = pd.bdate_range("2000-01-03", periods=bars), [f"S{k}" for k in range(symbols)]
-        prices, targets = (pd.DataFrame(data[key], days, names) for key in ("prices", "targets"))
+        days = pd.bdate_range("2000-01-03", periods=len(data["prices"]))
+        prices, targets = (
+            pd.DataFrame(data[key], days).add_prefix("S") for key in ("prices", "targets")
+        )
         return Run(prices, targets, str(data["sizing"]), float(data["fee"]), float(data["cash"]))
 
 
