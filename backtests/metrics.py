@@ -10,13 +10,13 @@ import numpy as np
 import pandas as pd
 
 from foretrade.backtests.engine import COSTS, Run
+from foretrade.backtests.relative import Relative, growth_a_year, relative_to
+from foretrade.backtests.returns import MIN_BARS, checked_returns, is_defined, joined, until_ruin
 from foretrade.backtests.significance import probabilistic_sharpe, sharpe_interval, sharpe_ratio
 
 with warnings.catch_warnings():  # it warns of pandas' and matplotlib's future while it is imported
     warnings.simplefilter("ignore")
     import quantstats.stats as qs
-
-MIN_BARS = 20
 
 
 @dataclass(frozen=True)
@@ -79,8 +79,61 @@ def score_run(run: Run, periods_per_year: float) -> Scores:
         gross_sharpe=sharpe_ratio(ledger["price_pnl"].to_numpy() / before, periods_per_year),
         turnover=float((ledger["traded"] / before).sum() / years),
         cost_bps=float((paid / before).sum() / years * 1e4),
-        time_in_market=float((ledger["units"] != 0).mean()),
+        time_in_market=float(run.invested.mean()),
         ruined=bool(ledger["ruined"].any()),
+    )
+
+
+@dataclass(frozen=True)
+class SeriesScores:
+    """Headline ratios of a series of one's own, as in :class:`Scores`.
+
+    ``ruined_on`` is the day on which everything was lost; what came later is left out. ``relative`` is
+    None without a benchmark.
+    """
+
+    bars: int
+    total_return: float
+    cagr: float
+    volatility: float
+    sharpe: float
+    sortino: float
+    calmar: float
+    max_drawdown: float
+    ruined_on: pd.Timestamp | None
+    relative: Relative | None
+
+
+def score_returns(
+    returns: pd.Series, periods_per_year: float, *, benchmark: pd.Series | None = None
+) -> SeriesScores:
+    """Score returns that were not made here.
+
+    Args:
+        returns: Simple returns by exchange day; see ``foretrade.backtests.returns.checked_returns``, and
+            ``by_exchange_day`` for intraday bars.
+        periods_per_year: Of these bars: 252 of days, 52 of weeks, 12 of months; nothing is guessed.
+        benchmark: Returns too; joined on the days that both have.
+
+    Raises:
+        DataError: Either is something other than returns; a benchmark's name is one: nothing is
+            downloaded.
+    """
+    if not (math.isfinite(periods_per_year) and periods_per_year > 0):
+        raise ValueError(f"periods_per_year must be positive, got {periods_per_year}")
+    values, ruined_on = until_ruin(checked_returns(returns))
+    relative = None
+    if benchmark is not None:
+        other, _ = until_ruin(checked_returns(benchmark, what="benchmark"))
+        both = joined(values, other)
+        mine, theirs = (both[name].to_numpy() for name in ("strategy", "benchmark"))
+        relative = relative_to(mine, theirs, periods_per_year)
+    return SeriesScores(
+        bars=len(values),
+        total_return=float(np.prod(1 + values.to_numpy()) - 1),
+        **_quantstats(values, periods_per_year),
+        ruined_on=ruined_on,
+        relative=relative,
     )
 
 
@@ -100,11 +153,6 @@ def quantstats_returns(run: Run) -> pd.Series:
     return returns
 
 
-def is_defined(returns: pd.Series) -> bool:
-    """Whether ratios of these returns mean anything: enough of them, and they vary."""
-    return len(returns) >= MIN_BARS and not math.isnan(sharpe_ratio(returns.to_numpy()))
-
-
 def _quantstats(returns: pd.Series, periods: float) -> dict[str, float]:
     """The ratios that agree with independent formulas (the tests compare them).
 
@@ -117,7 +165,7 @@ def _quantstats(returns: pd.Series, periods: float) -> dict[str, float]:
     start = pd.Series([0.0], index=[returns.index[0] - pd.Timedelta(days=1)])
     drawdown = float(qs.max_drawdown(pd.concat([start, returns])))
     if not is_defined(returns):
-        growth = float(np.prod(1 + returns.to_numpy()) ** (periods / len(returns)) - 1)
+        growth = growth_a_year(returns.to_numpy(), periods)
         flat = {"cagr": growth, "volatility": float(returns.std()), "max_drawdown": drawdown}
         return dict.fromkeys(names, math.nan) | flat
     cagr = float(qs.cagr(returns, periods=periods))

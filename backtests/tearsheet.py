@@ -15,37 +15,36 @@ import pandas as pd
 from matplotlib import font_manager
 
 from foretrade.backtests.engine import Run
-from foretrade.backtests.metrics import is_defined, quantstats_returns
+from foretrade.backtests.metrics import quantstats_returns
+from foretrade.backtests.returns import by_day, is_defined, joined, until_ruin
 from foretrade.storage import atomic_path
 
-MIN_BARS = 40  # below, quantstats' density estimates fail
+MIN_DAYS = 40  # below, quantstats' density estimates fail
 EXTERNAL = re.compile(r"<(?:link|script|img)\b[^>]*(?:href|src)=[\"']?https?://[^>]*>", re.IGNORECASE)
 
 
 def write_tearsheet(
     run: Run, benchmark: Run, path: Path, *, title: str, periods_per_year: float
 ) -> bool:
-    """Write the tear sheet of ``run`` against ``benchmark``; False if its ratios are undefined.
+    """Write the tear sheet of ``run`` against ``benchmark``; False if :func:`undrawable` says why not.
 
-    The benchmark is joined on the days both have; title and names are escaped; links to outside
-    resources are taken out.
+    The benchmark is joined on the days that both have; a ruined run ends with the bar that lost
+    everything; title and names are escaped; links to outside resources are taken out.
     """
-    returns = quantstats_returns(run)
-    daily, other = by_day(returns), by_day(quantstats_returns(benchmark))
-    joined = pd.concat([daily, other], axis=1, join="inner")
-    if joined.iloc[0].min() < 0:  # quantstats overlooks a drawdown that begins on the first bar
-        start = pd.DataFrame(0.0, index=[joined.index[0] - pd.Timedelta(days=1)], columns=joined.columns)
-        joined = pd.concat([start, joined])
-    days_per_year = periods_per_year * len(daily) / len(returns)
-    if len(joined) < MIN_BARS or not is_defined(returns):
+    if undrawable(run, benchmark):
         return False
+    bars, both = len(quantstats_returns(run)), _daily(run, benchmark)
+    days_per_year = periods_per_year * len(by_day(run.returns)) / bars
+    if both.iloc[0].min() < 0:  # quantstats overlooks a drawdown that begins on the first bar
+        start = pd.DataFrame(0.0, index=[both.index[0] - pd.Timedelta(days=1)], columns=both.columns)
+        both = pd.concat([start, both])
     with warnings.catch_warnings(), _drawing(), atomic_path(path) as temporary:
         warnings.simplefilter("ignore")  # quantstats warns of pandas' and matplotlib's future
         from quantstats import reports
 
         reports.html(
-            joined.iloc[:, 0].rename("Strategy"),
-            benchmark=None if run.name == benchmark.name else joined.iloc[:, 1].rename("Benchmark"),
+            both["strategy"].rename("Strategy"),
+            benchmark=None if run.name == benchmark.name else both["benchmark"].rename("Benchmark"),
             title=html.escape(title),
             output=str(temporary),
             periods_per_year=round(days_per_year),
@@ -58,9 +57,19 @@ def write_tearsheet(
     return True
 
 
-def by_day(returns: pd.Series) -> pd.Series:
-    """Returns compounded within each day: quantstats counts a row as a day."""
-    return (1 + returns).groupby(level=0).prod() - 1
+def undrawable(run: Run, benchmark: Run) -> str:
+    """Why quantstats cannot draw a run, for a reader; empty if it can."""
+    if not is_defined(quantstats_returns(run)):
+        return "its returns do not vary, or are fewer than 20"
+    days = _daily(run, benchmark)
+    if len(days) < MIN_DAYS:
+        return f"it has {len(days)} days in common with {benchmark.name}; {MIN_DAYS} are needed"
+    return ""
+
+
+def _daily(run: Run, benchmark: Run) -> pd.DataFrame:
+    """Returns of both by day, on the days that both have."""
+    return joined(*(until_ruin(by_day(item.returns))[0] for item in (run, benchmark)))
 
 
 @contextmanager
