@@ -1,8 +1,41 @@
-"""How much was tried before a winner was shown."""
+"""How much was tried before a winner was shown: the ledger of trials.
+
+A trial is anything whose score on validation or test bars was looked at: a checkpoint, a policy, a
+rule, a forecaster, a cell of the league. Each is one line of ``trials.jsonl`` beside the runs, a
+chain in which nothing can be changed or taken out unseen; its returns lie in ``trials/``, under their
+content hash. A program that has looked at scores calls::
+
+    ledger = Ledger.beside(run_directory)
+    head = ledger.record([Trial("cell", name, run, config_hash, data_hash, symbol, "test", returns)])
+
+and keeps ``head`` with its results (``RunDirectory.record_trials`` does). What is recorded already is
+not recorded again: to repeat or to resume a run adds nothing.
+"""
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, TypeAlias
+
+import numpy as np
+from scipy import stats
+
+from foretrade.backtests.chain import Chain, Head, Record
+from foretrade.backtests.significance import sharpe_ratio
+from foretrade.errors import ForetradeError
+from foretrade.markets.arrays import Floats
+from foretrade.storage import atomic_path, content_hash
+
+Kind: TypeAlias = Literal["checkpoint", "policy", "rule", "forecaster", "cell", "ablation"]
+Block: TypeAlias = Literal["validation", "test"]
+FIELDS = ("kind", "name", "config", "data", "symbol", "block", "series")  # what is recorded once
+
+
+class TrialsError(ForetradeError, ValueError):
+    """A trial that cannot be recorded, or returns that cannot be read."""
 
 
 @dataclass(frozen=True)
@@ -11,9 +44,154 @@ class Trials:
 
     Args:
         count: Trials whose score was looked at.
-        variance: Of their Sharpe ratios per bar, each scaled to the bars of the test block: by luck
-            alone a ratio varies with one over the number of bars.
+        variance: Of their Sharpe ratios per bar, each scaled to the bars of the returns that are
+            judged: by luck alone a ratio varies with one over the number of bars.
     """
 
     count: int
     variance: float
+
+
+@dataclass(frozen=True)
+class Trial:
+    """Something whose score was looked at.
+
+    Args:
+        kind: What it is.
+        name: Of it within its run. A trial of this kind and name with the very same returns under
+            another configuration is the same trial: a rule that the changed setting does not touch.
+        run: Name of the run that showed it.
+        config: Hash of the configuration.
+        data: Content hash of the bars.
+        symbol: Traded.
+        block: Bars on which it was scored.
+        returns: Simple, per bar, after costs ``[bars]``; of a forecast, which pays none, the sign of
+            the forecast times the return that followed.
+    """
+
+    kind: Kind
+    name: str
+    run: str
+    config: str
+    data: str
+    symbol: str
+    block: Block
+    returns: Floats
+
+
+class Ledger:
+    """The trials of all runs in a folder.
+
+    Args:
+        path: Of ``trials.jsonl``; it need not exist.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.chain = Chain(path)
+
+    @classmethod
+    def beside(cls, run: Path) -> Ledger:
+        """The one that a run shares with all runs in the same folder."""
+        return cls(run.resolve().parent / "trials.jsonl")
+
+    def record(self, trials: Iterable[Trial]) -> Head:
+        """Append what is not there yet; returns the end of the ledger, to be kept with the results.
+
+        A trial is there if one of the same configuration, data, symbol, block, kind and name has the
+        same returns: where code has changed and results with it, another score was looked at.
+
+        Raises:
+            ChainError: A crash has left a part of a line at the end.
+            TrialsError: Returns are fewer than two, or not finite.
+        """
+        records = [self._keep(trial) for trial in trials]
+        return self.chain.append(records, lambda record: tuple(str(record.get(f)) for f in FIELDS))
+
+    def records(self, data: str, symbol: str, block: str) -> list[Record]:
+        """Trials on these bars, each once, in the order in which they came.
+
+        The values of a record are those of :class:`Trial`, with ``bars``, ``sharpe`` (a bar), ``skew``
+        and ``kurtosis`` (None: the returns do not vary), and the hash of the returns as ``series``.
+        """
+        place = {"data": data, "symbol": symbol, "block": block}
+        found = {
+            (record["kind"], record["name"], record["series"]): record
+            for record in reversed(self.chain.records())
+            if _is_trial(record) and place.items() <= record.items()
+        }
+        return list(reversed(found.values()))
+
+    def trials(self, data: str, symbol: str, block: str, *, bars: int | None = None) -> Trials:
+        """Their number, and the variance of their Sharpe ratios.
+
+        One that never traded has a Sharpe ratio of zero.
+
+        Args:
+            bars: To which the variance is scaled: those of the returns that are judged; default:
+                each trial's own, so that nothing is scaled.
+        """
+        return count(self.records(data, symbol, block), bars=bars)
+
+    def returns(self, record: Record) -> Floats:
+        """Of one trial ``[bars]``.
+
+        Raises:
+            TrialsError: They are not there, or were changed.
+        """
+        path = self._path(record["series"])
+        try:
+            returns: Floats = np.load(path, allow_pickle=False)
+        except (OSError, ValueError) as error:
+            raise TrialsError(f"{path}: the returns of {record['name']} are not there") from error
+        if content_hash(returns) != record["series"]:
+            raise TrialsError(f"{path}: the returns of {record['name']} were changed")
+        return returns
+
+    def faults(self, heads: Mapping[str, Head]) -> list[str]:
+        """What is wrong with the chain, each naming its line; see :meth:`Chain.faults`."""
+        strays = (r["number"] for r in self.chain.records() if not _is_trial(r))
+        return self.chain.faults(heads) + [f"{self.path}: line {n} is no trial" for n in strays]
+
+    def _keep(self, trial: Trial) -> Record:
+        """Its record; the returns are written."""
+        returns = np.ascontiguousarray(trial.returns, dtype=np.float64)
+        if returns.ndim != 1 or len(returns) < 2 or not np.isfinite(returns).all():
+            raise TrialsError(f"{trial.kind} {trial.name}: needs two and more returns, all finite")
+        record = vars(trial) | _moments(returns) | {"series": content_hash(returns)}
+        del record["returns"]
+        path = self._path(record["series"])
+        if not path.is_file():
+            with atomic_path(path) as temporary:
+                np.save(temporary, returns, allow_pickle=False)
+        return record
+
+    def _path(self, series: str) -> Path:
+        return self.path.with_suffix("") / f"{series}.npy"
+
+
+def count(records: Sequence[Record], *, bars: int | None = None) -> Trials:
+    """Number and variance of the given records; see :meth:`Ledger.trials`."""
+    scaled = [
+        (record["sharpe"] or 0.0) * math.sqrt(record["bars"] / (bars or record["bars"]))
+        for record in records
+    ]
+    return Trials(len(scaled), float(np.var(scaled, ddof=1)) if len(scaled) > 1 else 0.0)
+
+
+def _is_trial(record: Record) -> bool:
+    sharpe, bars = record.get("sharpe"), record.get("bars")
+    numbers = isinstance(bars, int) and bars > 1 and (sharpe is None or isinstance(sharpe, float))
+    return numbers and all(isinstance(record.get(field), str) for field in FIELDS)
+
+
+def _moments(returns: Floats) -> dict[str, Any]:
+    sharpe = sharpe_ratio(returns)
+    if math.isnan(sharpe):
+        return {"bars": len(returns), "sharpe": None, "skew": None, "kurtosis": None}
+    return {
+        "bars": len(returns),
+        "sharpe": sharpe,
+        "skew": float(stats.skew(returns)),
+        "kurtosis": float(stats.kurtosis(returns, fisher=False)),
+    }
