@@ -1,10 +1,10 @@
 """Why a policy traded: its target attributed to what it saw, and a test whether that is true.
 
 Integrated gradients of Sundararajan, Taly and Yan (2017, ICML, arXiv:1703.01365): the gradient of the
-target along the straight line from a baseline observation to the one seen, times the way. It is complete:
-the entries' attributions add up to the target less that of the baseline. The deletion test takes entries
-away (each becomes its mean) in the order of their attribution and looks whether the actions change more
-than when as many are taken at random.
+target along the straight line from a baseline observation to the one seen, times the way. It is
+complete: the entries' attributions add up to the target less that of the baseline. The deletion test
+takes entries away (each becomes its mean) in the order of their attribution, and looks whether the
+target changes more than when as many are taken at random.
 """
 
 from __future__ import annotations
@@ -145,7 +145,11 @@ def deletion_by_group(
     *,
     choices: Sequence[float] | None = None,
 ) -> dict[str, float]:
-    """Mean absolute change of the target when all entries of a group (entry to group) become their mean."""
+    """Mean absolute change of the target when a whole group of entries becomes its mean.
+
+    Args:
+        groups: Entry to group.
+    """
     target, entries = target_of(agent, choices), agent.spec.entries
     return {
         name: _change(target, observations, np.flatnonzero([groups[entry] == name for entry in entries]))
@@ -166,7 +170,7 @@ def played_observations(agent: PolicyAgent, env: MarketEnv) -> Float32s:
 
 
 def target_of(agent: PolicyAgent, choices: Sequence[float] | None = None) -> Target:
-    """The policy's first target as a differentiable function of observations ``[rows, entries]``, float64.
+    """The policy's first target as a function of observations ``[rows, entries]``, float64.
 
     Raises:
         ValueError: See :func:`attribute`.

@@ -12,7 +12,7 @@ from foretrade.markets.arrays import AnyArray, Float32s
 class Delayed:
     """Acts at each close as ``agent`` decided at the close before.
 
-    At the first close of an episode it asks for a target of zero, or what the actions allow nearest to it.
+    At the first close of an episode it asks for a target of zero, or for what the actions allow nearest.
 
     Args:
         agent: Who decides; it sees every observation when it is made.

@@ -79,7 +79,7 @@ def _dies_late(label: str, stressed: Stress, bars: float) -> list[str]:
     if not (stressed.lost_low > 0 and lost > max(LOST_SHARE, 2 / bars)):
         return []
     return [
-        f"{label}: positions are held for {bars:.0f} bars on average, yet with every action one bar later "
-        f"the net Sharpe ratio falls from {stressed.sharpe:.2f} to {stressed.later_sharpe:.2f}; probably "
-        "it sees the next bar"
+        f"{label}: positions are held for {bars:.0f} bars on average, yet with every action one bar "
+        f"later the net Sharpe ratio falls from {stressed.sharpe:.2f} to {stressed.later_sharpe:.2f}; "
+        "probably it sees the next bar"
     ]

@@ -59,8 +59,8 @@ def equity_chart(
         "Equity after costs",
         spec,
         frames,
-        "Shaded: range over seeds. Click a name to light it, shift-click for several, an empty place for all; "
-        "shift with wheel or drag zooms.",
+        "Shaded: range over seeds. Click a name to light it, shift-click for several, an empty place "
+        "for all; shift with wheel or drag zooms.",
     )
 
 
@@ -97,8 +97,8 @@ def rolling_sharpe_chart(lines: Mapping[str, Run], days_per_year: float) -> Char
     spec = {"height": 260, "layer": [area, line_marks(labels, "Sharpe ratio, annualised", labels), ZERO]}
     data = {"lines": pd.concat(frames, ignore_index=True), "band": band}
     note = (
-        f"Over the last {ROLLING_DAYS} days. Band: ± 1.96 standard errors of {labels[0]} for independent "
-        "normal returns (Lo 2002). Neighbouring points share most of their days."
+        f"Over the last {ROLLING_DAYS} days. Band: ± 1.96 standard errors of {labels[0]} for "
+        "independent normal returns (Lo 2002). Neighbouring points share most of their days."
     )
     return Chart("Rolling Sharpe ratio", spec, data, note)
 
@@ -106,7 +106,7 @@ def rolling_sharpe_chart(lines: Mapping[str, Run], days_per_year: float) -> Char
 def rolling_sharpe(run: Run, days_per_year: float) -> pd.DataFrame:
     """``sharpe``, ``low`` and ``high`` by day, from the first full window on.
 
-    The band is ``SR ± 1.96 √((1 + SR²/2)/n)`` with SR a day: Lo (2002, FAJ 58(4), eq. 9), for independent
+    The band is ``SR ± 1.96 √((1 + SR²/2)/n)`` with SR a day: Lo (2002, FAJ 58(4)), for independent
     normal returns. Days without variance are left out.
     """
     daily = (1 + run.returns).groupby(level=0).prod() - 1
@@ -118,11 +118,11 @@ def rolling_sharpe(run: Run, days_per_year: float) -> pd.DataFrame:
     return frame * math.sqrt(days_per_year)
 
 
-def position_chart(lines: Mapping[str, Run], forecast: pd.Series) -> Chart:
+def position_chart(lines: Mapping[str, Run], forecast: pd.Series | None = None) -> Chart:
     """Price, the weight held and, below it, the forecast by day; a menu chooses the strategy.
 
     Args:
-        forecast: Log return forecast at each close, by date; may be empty.
+        forecast: Log return forecast at each close, by date.
     """
     first = next(iter(lines.values()))
     price = dated(thinned(first.ledger.set_index("date")["close"].groupby(level=0).last()), "price")
@@ -130,11 +130,11 @@ def position_chart(lines: Mapping[str, Run], forecast: pd.Series) -> Chart:
         dated(thinned(run.weights.groupby(level=0).last()), "weight").assign(strategy=label)
         for label, run in lines.items()
     ]
-    strip = dated(every(1e4 * forecast.groupby(level=0).last()), "forecast").dropna()
+    known = pd.Series(dtype=np.float64) if forecast is None else forecast.dropna()
+    strip = dated(every(1e4 * known.groupby(level=0).last()), "forecast")
     menu = {"input": "select", "options": list(lines), "name": "Strategy: "}
     weights = {
         "data": {"name": "weights"},
-        "params": [{"name": "shown", "value": next(iter(lines)), "bind": menu}],
         "transform": [{"filter": "datum.strategy === shown"}],
         "mark": {"type": "area", "interpolate": "step-after", "opacity": 0.3, "color": COLOURS[0]},
         "encoding": {
@@ -177,7 +177,12 @@ def position_chart(lines: Mapping[str, Run], forecast: pd.Series) -> Chart:
         },
     }
     layers = [weights, prices, *([ticks] if len(strip) else [])]
-    spec = {"height": 340, "layer": layers, "resolve": {"scale": {"y": "independent"}}}
+    spec = {
+        "height": 340,
+        "params": [{"name": "shown", "value": next(iter(lines)), "bind": menu}],
+        "layer": layers,
+        "resolve": {"scale": {"y": "independent"}},
+    }
     data = {"weights": pd.concat(held, ignore_index=True), "price": price, "forecast": strip}
     return Chart("Positions and forecasts on the price", spec, data)
 
@@ -186,7 +191,9 @@ def monthly_chart(lines: Mapping[str, Run]) -> Chart:
     """Return of each calendar month; a menu chooses the strategy."""
     frames = []
     for label, run in lines.items():
-        monthly = (1 + run.returns).groupby(run.returns.index.to_period("M")).prod() - 1
+        monthly = (1 + run.returns).groupby(
+            pd.DatetimeIndex(run.returns.index).to_period("M")
+        ).prod() - 1
         months = pd.PeriodIndex(monthly.index)
         frames.append(
             pd.DataFrame(

@@ -1,4 +1,4 @@
-"""Why an agent traded, as numbers that a report can show; ``foretrade.agents.attribution`` finds them."""
+"""Why an agent traded, in numbers that a report shows; ``foretrade.agents.attribution`` finds them."""
 
 from __future__ import annotations
 

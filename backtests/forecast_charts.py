@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 
 from foretrade.backtests.explanation import Explanation
-from foretrade.backtests.marks import COLOURS, colour, date_axis, every
+from foretrade.backtests.marks import COLOURS, colour, date_axis
 from foretrade.backtests.vega import Chart, Spec
 from foretrade.markets.arrays import Floats
 
@@ -16,6 +17,25 @@ PIT_BINS = 10
 SHOWN_ENTRIES = 15
 NORMAL_95 = 1.96
 GROUP_COLOURS = {"forecasts": COLOURS[0], "features": COLOURS[4], "account": COLOURS[2]}
+
+
+@dataclass(frozen=True)
+class ForecastView:
+    """The forecasts of a run on its test block.
+
+    Args:
+        ensemble: Log return that the ensemble forecast at each close, by date.
+        weights: Of its members, by date.
+        pits: Forecaster to probability integral transforms of the labels.
+        inside: Whether each label lay within the ensemble's bounds, by date.
+        nominal: Coverage that the bounds aim at.
+    """
+
+    ensemble: pd.Series
+    weights: pd.DataFrame
+    pits: Mapping[str, Floats]
+    inside: pd.Series
+    nominal: float
 
 
 def quality_chart(scores: Mapping[str, Mapping[str, float | None]]) -> Chart:
@@ -102,7 +122,7 @@ def coverage_chart(inside: pd.Series, nominal: float) -> Chart:
     Args:
         inside: Whether the label lay within, by date.
     """
-    monthly = inside.astype(float).groupby(inside.index.to_period("M")).mean()
+    monthly = inside.astype(float).groupby(pd.DatetimeIndex(inside.index).to_period("M")).mean()
     starts = pd.PeriodIndex(monthly.index).to_timestamp()
     bars = {
         "data": {"name": "months"},
@@ -154,8 +174,8 @@ def attribution_chart(why: Explanation) -> Chart:
         },
     }
     note = (
-        f"Integrated gradients of the target weight against the mean observation, over {why.decisions} decisions "
-        f"of {why.run}; they add up to within {why.gap:.1g} of a weight."
+        f"Integrated gradients of the target weight against the mean observation, over {why.decisions} "
+        f"decisions of {why.run}; they add up to within {why.gap:.1g} of a weight."
     )
     return Chart("Why the agent traded", spec, {"rows": rows}, note)
 

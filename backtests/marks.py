@@ -28,7 +28,7 @@ ZOOM: Spec = {  # with the shift key only, so that the page can be scrolled
 
 
 def thinned(values: pd.Series, points: int = POINTS) -> pd.Series:
-    """At most ``points`` of a line: of each stretch its lowest and its highest, so that no peak is lost."""
+    """At most ``points`` of a line: its ends, and of each stretch the lowest and the highest."""
     if len(values) <= points:
         return values
     stretch = np.arange(len(values)) * (points // 2 - 1) // len(values)
@@ -64,6 +64,11 @@ def line_marks(
     form: str = "",
     zero: bool = True,
 ) -> Spec:
+    """One line a label, of the data ``lines``: ``strategy``, ``value`` over ``x``.
+
+    Args:
+        bold: Lit at first; a click on the legend lights another.
+    """
     lit = {"condition": {"param": "lit", "value": 1}, "value": 0.25}
     across = date_axis() if x == "date" else {"field": x, "type": "quantitative", "title": x_title}
     return {
@@ -99,8 +104,10 @@ def line_marks(
 
 
 def line_frame(label: str, values: pd.Series) -> pd.DataFrame:
+    """Rows of one line for :func:`line_marks`."""
     return dated(thinned(values), "value").assign(strategy=label)
 
 
 def dated(values: pd.Series, name: str) -> pd.DataFrame:
+    """A series by date as columns ``date`` and ``name``."""
     return pd.DataFrame({"date": pd.DatetimeIndex(values.index), name: values.to_numpy()})

@@ -1,7 +1,7 @@
 """A picture as one Vega-Lite specification: drawn once as SVG, and again by the reader's browser.
 
-The page carries Vega's JavaScript once, beside the data; a browser without JavaScript shows the SVG. Both
-come from ``vl-convert-python``, which needs no network. Expressions are interpreted (``ast``), never
+The page carries Vega's JavaScript once, beside the data; without JavaScript one sees the SVG. Both come
+from ``vl-convert-python``, which needs no network. Expressions are interpreted (``ast``), never
 compiled, so that a page may forbid ``eval``.
 """
 
@@ -65,7 +65,8 @@ class Chart:
 
     def packed(self) -> Spec:
         """Specification and data for the browser, JSON-ready and small."""
-        spec = self.spec | {"width": "container", "config": CONFIG}
+        fit = {"type": "fit-x", "contains": "padding"}
+        spec = self.spec | {"width": "container", "autosize": fit, "config": CONFIG}
         return {"spec": spec, "data": {name: _packed(frame) for name, frame in self.data.items()}}
 
 

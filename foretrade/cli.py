@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -142,9 +143,20 @@ def report(
         Path | None,
         typer.Option(help="Markdown file whose block between foretrade markers the table replaces."),
     ] = None,
+    tearsheets: Annotated[
+        str,
+        typer.Option(
+            metavar="all|none|NAME,…",
+            help="Strategies that get a quantstats tear sheet.",
+            show_default="agent, benchmark, best of the others",
+        ),
+    ] = "default",
+    open_: Annotated[bool, typer.Option("--open", help="Show the page in the browser.")] = False,
 ) -> None:
     """Table, pictures and tear sheets of a run."""
-    job = _do(("report",), target, out, seed, set_, workers, show_table=True)
+    job = _do(("report",), target, out, seed, set_, workers, show_table=True, tearsheets=tearsheets)
+    if open_:
+        _open(job.run.path / "report.html")
     if into is not None:
         _splice(into, (job.run.path / "report.md").read_text(encoding="utf-8"))
 
@@ -228,12 +240,13 @@ def _do(
     workers: int,
     *,
     show_table: bool = False,
+    tearsheets: str = "default",
 ) -> Job:
     from foretrade.experiment import run_steps
     from foretrade.job import Job
     from foretrade.results import build_report
 
-    job = Job(_run_directory(target, out, seed, overrides or []), output, workers)
+    job = Job(_run_directory(target, out, seed, overrides or []), output, workers, tearsheets)
     output.print(f"run: {job.run.path}", highlight=False)
     try:
         run_steps(job, steps)
@@ -274,11 +287,28 @@ def _print_table(job: Job, page: Report) -> None:
         table.add_column(header[column], justify="right" if column else "left", no_wrap=True)
     for row in rows:
         table.add_row(*(row[column] for column in columns))
+    for text in page.notices():
+        output.print(text, style="bold red", markup=False, highlight=False)
     output.print(table)
     output.print(page.verdict(), markup=False, highlight=False)
     output.print(
         f"report: {job.run.path / 'report.html'}", markup=False, highlight=False, soft_wrap=True
     )
+
+
+def _open(path: Path) -> None:
+    """Show a page in the browser, or say that there is none."""
+    import webbrowser
+
+    if not (_has_display() and webbrowser.open(path.resolve().as_uri())):
+        errors.print(f"no browser to open here; the page is {path}", markup=False, soft_wrap=True)
+
+
+def _has_display() -> bool:
+    """Whether windows can be shown; a text browser would take over the terminal."""
+    if sys.platform in ("darwin", "win32"):
+        return True
+    return bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
 
 
 def _describe(bars: Bars) -> None:
