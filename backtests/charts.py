@@ -11,16 +11,16 @@ import pandas as pd
 from foretrade.backtests.engine import Run
 from foretrade.backtests.marks import (
     COLOURS,
-    ZERO,
-    colour,
+    band_marks,
     date_axis,
     dated,
     every,
+    level,
     line_frame,
     line_marks,
     thinned,
 )
-from foretrade.backtests.vega import Chart
+from foretrade.backtests.vega import Chart, Spec
 
 NORMAL_95 = 1.96
 ROLLING_DAYS = 126
@@ -34,34 +34,16 @@ def equity_chart(
         [line_frame(label, relative_equity(run)) for label, run in lines.items()], ignore_index=True
     )
     shaded = [_band(label, runs) for label, runs in bands.items() if label in lines and len(runs) > 1]
-    columns = ["date", "strategy", "low", "high"]
-    frames = {
-        "lines": shown,
-        "bands": pd.concat([pd.DataFrame(columns=columns), *shaded])
-        if not shaded
-        else pd.concat(shaded),
-    }
-    band = {
-        "data": {"name": "bands"},
-        "mark": {"type": "area", "opacity": 0.15},
-        "encoding": {
-            "x": date_axis(),
-            "y": {"field": "low", "type": "quantitative"},
-            "y2": {"field": "high"},
-            "color": colour("strategy", list(lines)),
-        },
-    }
-    spec = {
-        "height": 360,
-        "layer": [band, line_marks(list(lines), "equity / initial equity", bold, zero=False)],
-    }
-    return Chart(
-        "Equity after costs",
-        spec,
-        frames,
-        "Shaded: range over seeds. Click a name to light it, shift-click for several, an empty place "
-        "for all; shift with wheel or drag zooms.",
+    none = pd.DataFrame({"date": pd.DatetimeIndex([]), "strategy": [], "low": [], "high": []})
+    drawn = line_marks(list(lines), "equity / initial equity", bold, zero=False)
+    spec = {"height": 360, "layer": [band_marks(list(lines)), drawn]}
+    data = {"lines": shown, "bands": pd.concat(shaded, ignore_index=True) if shaded else none}
+    note = (
+        "Shaded: range over seeds. Click a name to light it, shift-click for several, an empty place for "
+        "all; shift with wheel or drag zooms. A line has at most 1,000 points: of more days, the lowest "
+        "and the highest of each stretch."
     )
+    return Chart("Equity after costs", spec, data, note)
 
 
 def drawdown_chart(lines: Mapping[str, Run], bold: Sequence[str]) -> Chart:
@@ -84,18 +66,9 @@ def rolling_sharpe_chart(lines: Mapping[str, Run], days_per_year: float) -> Char
             kept = rolling.loc[thinned(rolling["sharpe"]).index]
             band = kept[["low", "high"]].rename_axis("date").reset_index().assign(strategy=label)
     labels = list(lines)
-    area = {
-        "data": {"name": "band"},
-        "mark": {"type": "area", "opacity": 0.12},
-        "encoding": {
-            "x": date_axis(),
-            "y": {"field": "low", "type": "quantitative"},
-            "y2": {"field": "high"},
-            "color": colour("strategy", labels),
-        },
-    }
-    spec = {"height": 260, "layer": [area, line_marks(labels, "Sharpe ratio, annualised", labels), ZERO]}
-    data = {"lines": pd.concat(frames, ignore_index=True), "band": band}
+    drawn = line_marks(labels, "Sharpe ratio, annualised", labels)
+    spec = {"height": 260, "layer": [band_marks(labels), drawn, level(0)]}
+    data = {"lines": pd.concat(frames, ignore_index=True), "bands": band}
     note = (
         f"Over the last {ROLLING_DAYS} days. Band: ± 1.96 standard errors of {labels[0]} for "
         "independent normal returns (Lo 2002). Neighbouring points share most of their days."
@@ -132,6 +105,7 @@ def position_chart(lines: Mapping[str, Run], forecast: pd.Series | None = None) 
     ]
     known = pd.Series(dtype=np.float64) if forecast is None else forecast.dropna()
     strip = dated(every(1e4 * known.groupby(level=0).last()), "forecast")
+    reach = float(strip["forecast"].abs().quantile(0.95)) if len(strip) else 1.0
     menu = {"input": "select", "options": list(lines), "name": "Strategy: "}
     weights = {
         "data": {"name": "weights"},
@@ -170,9 +144,9 @@ def position_chart(lines: Mapping[str, Run], forecast: pd.Series | None = None) 
             "color": {
                 "field": "forecast",
                 "type": "quantitative",
-                "title": "forecast, bp",
-                "scale": {"scheme": "redblue", "domainMid": 0},
-                "legend": {"gradientLength": 160, "title": "ensemble forecast, bp (strip below)"},
+                "title": "ensemble forecast, bp (strip below)",
+                "scale": {"scheme": "redblue", "domain": [-reach, reach], "clamp": True},
+                "legend": {"gradientLength": 160, "titleLimit": 240, "orient": "top"},
             },
         },
     }
@@ -184,61 +158,34 @@ def position_chart(lines: Mapping[str, Run], forecast: pd.Series | None = None) 
         "resolve": {"scale": {"y": "independent"}},
     }
     data = {"weights": pd.concat(held, ignore_index=True), "price": price, "forecast": strip}
-    return Chart("Positions and forecasts on the price", spec, data)
+    note = "Line: price. Shaded: weight held. Strip: forecasts; the largest twentieth looks alike."
+    return Chart("Positions and forecasts on the price", spec, data, note)
 
 
 def monthly_chart(lines: Mapping[str, Run]) -> Chart:
     """Return of each calendar month; a menu chooses the strategy."""
-    frames = []
-    for label, run in lines.items():
-        monthly = (1 + run.returns).groupby(
-            pd.DatetimeIndex(run.returns.index).to_period("M")
-        ).prod() - 1
-        months = pd.PeriodIndex(monthly.index)
-        frames.append(
-            pd.DataFrame(
-                {
-                    "strategy": label,
-                    "year": months.year,
-                    "month": months.month,
-                    "return": monthly.to_numpy(),
-                }
-            )
-        )
+    months = pd.concat([_months(label, run) for label, run in lines.items()], ignore_index=True)
     menu = {"input": "select", "options": list(lines), "name": "Strategy: "}
+    top = {"labelAngle": 0, "orient": "top"}
     at = {
-        "x": {
-            "field": "month",
-            "type": "ordinal",
-            "title": "month",
-            "axis": {"labelAngle": 0, "orient": "top"},
-        },
+        "x": {"field": "month", "type": "ordinal", "title": "month", "axis": top},
         "y": {"field": "year", "type": "ordinal", "title": None},
     }
-    cells = {
-        "mark": {"type": "rect", "tooltip": True},
-        "encoding": at
-        | {
-            "color": {
-                "field": "return",
-                "type": "quantitative",
-                "scale": {"scheme": "redblue", "domainMid": 0},
-                "legend": None,
-            }
-        },
-    }
+    value: Spec = {"field": "percent", "type": "quantitative"}
+    shade = value | {"scale": {"scheme": "redblue", "domainMid": 0}, "legend": None}
+    cells = {"mark": {"type": "rect", "tooltip": True}, "encoding": at | {"color": shade}}
     texts = {
-        "mark": {"type": "text", "fontSize": 11},
-        "encoding": at | {"text": {"field": "return", "type": "quantitative", "format": ".1%"}},
+        "mark": {"type": "text", "fontSize": 10},
+        "encoding": at | {"text": value | {"format": ".1f"}},
     }
     spec = {
-        "height": {"step": 26},
+        "height": 26 * months["year"].nunique(),
         "data": {"name": "months"},
         "params": [{"name": "shown", "value": next(iter(lines)), "bind": menu}],
         "transform": [{"filter": "datum.strategy === shown"}],
         "layer": [cells, texts],
     }
-    return Chart("Monthly returns", spec, {"months": pd.concat(frames, ignore_index=True)})
+    return Chart("Monthly returns, %", spec, {"months": months})
 
 
 def relative_equity(run: Run) -> pd.Series:
@@ -253,3 +200,10 @@ def _band(label: str, runs: Sequence[Run]) -> pd.DataFrame:
     return pd.DataFrame(
         {"date": kept, "strategy": label, "low": low[kept].to_numpy(), "high": high[kept].to_numpy()}
     )
+
+
+def _months(label: str, run: Run) -> pd.DataFrame:
+    monthly = (1 + run.returns).groupby(pd.DatetimeIndex(run.returns.index).to_period("M")).prod() - 1
+    months = pd.PeriodIndex(monthly.index)
+    columns = {"year": months.year, "month": months.month, "percent": 100 * monthly.to_numpy()}
+    return pd.DataFrame({"strategy": label} | columns)

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from foretrade.backtests.explanation import Explanation
-from foretrade.backtests.marks import COLOURS, colour, date_axis
+from foretrade.backtests.marks import COLOURS, colour, date_axis, level
 from foretrade.backtests.vega import Chart, Spec
 from foretrade.markets.arrays import Floats
 
@@ -49,7 +49,7 @@ def quality_chart(scores: Mapping[str, Mapping[str, float | None]]) -> Chart:
     across: Spec = {"type": "quantitative", "title": "rank information coefficient"}
     down = {"field": "forecaster", "type": "nominal", "title": None, "sort": list(scores)}
     spec = {
-        "height": {"step": 24},
+        "height": 24 * len(rows),
         "data": {"name": "rows"},
         "layer": [
             {
@@ -75,7 +75,7 @@ def weights_chart(weights: pd.DataFrame) -> Chart:
     spec = {
         "height": 180,
         "data": {"name": "weights"},
-        "mark": {"type": "area", "opacity": 0.8, "interpolate": "step-after", "tooltip": True},
+        "mark": {"type": "area", "opacity": 1, "interpolate": "step-after", "tooltip": True},
         "encoding": {
             "x": date_axis(),
             "y": {"field": "weight", "type": "quantitative", "stack": "zero", "title": "weight"},
@@ -106,7 +106,7 @@ def pit_chart(pits: Mapping[str, Floats]) -> Chart:
             "color": colour("forecaster", list(pits)),
         },
     }
-    one = {"mark": {"type": "rule", "strokeWidth": 0.8}, "encoding": {"y": {"datum": 1}}}
+    one = level(1)
     spec = {"height": 200, "layer": [line, one]}
     note = (
         "Flat at 1: the forecast's standard deviation is right. A hump: too wide. High ends: too narrow."
@@ -138,7 +138,7 @@ def coverage_chart(inside: pd.Series, nominal: float) -> Chart:
             },
         },
     }
-    aim = {"mark": {"type": "rule", "strokeWidth": 0.8}, "encoding": {"y": {"datum": nominal}}}
+    aim = level(nominal)
     frame = pd.DataFrame({"date": starts, "share": monthly.to_numpy()})
     return Chart(
         f"Coverage of the ensemble's {nominal:.0%} bounds, by month",
@@ -154,7 +154,7 @@ def attribution_chart(why: Explanation) -> Chart:
         {"entry": shown, "group": [why.groups[e] for e in shown], "size": [why.sizes[e] for e in shown]}
     )
     spec = {
-        "height": {"step": 20},
+        "height": 20 * len(rows),
         "data": {"name": "rows"},
         "mark": {"type": "bar", "tooltip": True},
         "encoding": {

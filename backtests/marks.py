@@ -14,7 +14,6 @@ COLOURS = (
     "#1f77b4", "#d62728", "#2ca02c", "#9467bd", "#ff7f0e", "#8c564b", "#17becf", "#e377c2", "#bcbd22",
     "#7f7f7f", "#393b79", "#637939",
 )  # fmt: skip
-ZERO: Spec = {"mark": {"type": "rule", "strokeWidth": 0.8}, "encoding": {"y": {"datum": 0}}}
 ZOOM: Spec = {  # with the shift key only, so that the page can be scrolled
     "name": "zoom",
     "select": {
@@ -43,9 +42,16 @@ def every(values: pd.Series, points: int = 500) -> pd.Series:
     return values.iloc[:: max(1, -(-len(values) // points))]
 
 
+def level(value: float) -> Spec:
+    """A line across the picture."""
+    rule = {"type": "rule", "strokeWidth": 1, "color": "black"}
+    return {"data": {"values": [{}]}, "mark": rule, "encoding": {"y": {"datum": value}}}
+
+
 def date_axis() -> Spec:
     """Days as they are, whatever the reader's timezone."""
-    return {"field": "date", "type": "temporal", "timeUnit": "utcyearmonthdate", "title": None}
+    days = {"field": "date", "type": "temporal", "timeUnit": "utcyearmonthdate"}
+    return days | {"title": None, "axis": {"format": "%b %Y"}}
 
 
 def colour(field: str, labels: Sequence[str]) -> Spec:
@@ -98,7 +104,21 @@ def line_marks(
                 **({"axis": {"format": form}} if form else {}),
             },
             "color": colour("strategy", labels),
-            "opacity": lit,
+            "strokeOpacity": lit,
+        },
+    }
+
+
+def band_marks(labels: Sequence[str]) -> Spec:
+    """A shade a label, of the data ``bands``: ``strategy``, ``low`` and ``high`` by ``date``."""
+    return {
+        "data": {"name": "bands"},
+        "mark": {"type": "area", "opacity": 0.15},
+        "encoding": {
+            "x": date_axis(),
+            "y": {"field": "low", "type": "quantitative"},
+            "y2": {"field": "high"},
+            "fill": colour("strategy", labels) | {"legend": None},  # or it would hide that of the lines
         },
     }
 

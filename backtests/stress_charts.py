@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 
 import pandas as pd
 
-from foretrade.backtests.marks import ZERO, colour, line_marks
+from foretrade.backtests.marks import colour, level, line_marks
 from foretrade.backtests.stress import Stress
 from foretrade.backtests.vega import Chart
 
@@ -37,7 +37,7 @@ def cost_chart(stressed: Mapping[str, Stress], bold: Sequence[str]) -> Chart:
             "color": colour("strategy", labels),
         },
     }
-    spec = {"height": 260, "layer": [lines, ZERO, dots]}
+    spec = {"height": 260, "layer": [lines, level(0), dots]}
     data = {
         "lines": pd.DataFrame(rows, columns=["strategy", "scale", "sharpe"]),
         "even": pd.DataFrame(points, columns=["strategy", "scale"]),
@@ -84,7 +84,7 @@ def delay_chart(stressed: Mapping[str, Stress]) -> Chart:
             "detail": {"field": "strategy"},
         },
     }
-    spec = {"height": {"step": 22}, "data": {"name": "rows"}, "layer": [bars, dots]}
+    spec = {"height": 22 * len(stressed), "data": {"name": "rows"}, "layer": [bars, dots]}
     note = "A result that needs the very next fill is one that hardly anybody gets."
     return Chart(
         "One bar later", spec, {"rows": pd.DataFrame(rows, columns=["strategy", "when", "sharpe"])}, note
