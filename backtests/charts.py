@@ -33,15 +33,16 @@ def equity_chart(
     shown = pd.concat(
         [line_frame(label, relative_equity(run)) for label, run in lines.items()], ignore_index=True
     )
-    shaded = [_band(label, runs) for label, runs in bands.items() if label in lines and len(runs) > 1]
+    several = [label for label in lines if len(bands.get(label, ())) > 1]
+    shaded = [_band(label, bands[label]) for label in several]
     none = pd.DataFrame({"date": pd.DatetimeIndex([]), "strategy": [], "low": [], "high": []})
     drawn = line_marks(list(lines), "equity / initial equity", bold, zero=False)
-    spec = {"height": 360, "layer": [band_marks(list(lines)), drawn]}
+    spec = {"height": 360, "layer": [*band_marks(several, list(lines)), drawn]}
     data = {"lines": shown, "bands": pd.concat(shaded, ignore_index=True) if shaded else none}
     note = (
-        "Shaded: range over seeds. Click a name to light it, shift-click for several, an empty place for "
-        "all; shift with wheel or drag zooms. A line has at most 1,000 points: of more days, the lowest "
-        "and the highest of each stretch."
+        "Shaded: range over seeds. Click a name to light it, shift-click for several, an empty place "
+        "for all; shift with wheel or drag zooms. A line has at most 1,000 points: of more days the "
+        "lowest and the highest of each stretch."
     )
     return Chart("Equity after costs", spec, data, note)
 
@@ -67,7 +68,7 @@ def rolling_sharpe_chart(lines: Mapping[str, Run], days_per_year: float) -> Char
             band = kept[["low", "high"]].rename_axis("date").reset_index().assign(strategy=label)
     labels = list(lines)
     drawn = line_marks(labels, "Sharpe ratio, annualised", labels)
-    spec = {"height": 260, "layer": [band_marks(labels), drawn, level(0)]}
+    spec = {"height": 260, "layer": [*band_marks(labels[:1], labels), drawn, level(0)]}
     data = {"lines": pd.concat(frames, ignore_index=True), "bands": band}
     note = (
         f"Over the last {ROLLING_DAYS} days. Band: ± 1.96 standard errors of {labels[0]} for "
@@ -172,11 +173,14 @@ def monthly_chart(lines: Mapping[str, Run]) -> Chart:
         "y": {"field": "year", "type": "ordinal", "title": None},
     }
     value: Spec = {"field": "percent", "type": "quantitative"}
-    shade = value | {"scale": {"scheme": "redblue", "domainMid": 0}, "legend": None}
+    reach = float(months["percent"].abs().max())
+    shade = value | {"scale": {"scheme": "redblue", "domain": [-reach, reach]}, "legend": None}
+    dark = {"test": f"abs(datum.percent) > {0.6 * reach}", "value": "white"}
     cells = {"mark": {"type": "rect", "tooltip": True}, "encoding": at | {"color": shade}}
     texts = {
         "mark": {"type": "text", "fontSize": 10},
-        "encoding": at | {"text": value | {"format": ".1f"}},
+        "encoding": at
+        | {"text": value | {"format": ".1f"}, "color": {"condition": dark, "value": "black"}},
     }
     spec = {
         "height": 26 * months["year"].nunique(),

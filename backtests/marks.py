@@ -56,8 +56,13 @@ def date_axis() -> Spec:
 
 def colour(field: str, labels: Sequence[str]) -> Spec:
     """One colour a name, the same in every picture that has the same names first."""
-    colours = [COLOURS[k % len(COLOURS)] for k in range(len(labels))]
+    colours = [colour_of(label, labels) for label in labels]
     return {"field": field, "type": "nominal", "scale": {"domain": list(labels), "range": colours}}
+
+
+def colour_of(label: str, labels: Sequence[str]) -> str:
+    """What :func:`colour` gives it."""
+    return COLOURS[labels.index(label) % len(COLOURS)]
 
 
 def line_marks(
@@ -109,18 +114,24 @@ def line_marks(
     }
 
 
-def band_marks(labels: Sequence[str]) -> Spec:
-    """A shade a label, of the data ``bands``: ``strategy``, ``low`` and ``high`` by ``date``."""
-    return {
-        "data": {"name": "bands"},
-        "mark": {"type": "area", "opacity": 0.15},
-        "encoding": {
-            "x": date_axis(),
-            "y": {"field": "low", "type": "quantitative"},
-            "y2": {"field": "high"},
-            "fill": colour("strategy", labels) | {"legend": None},  # or it would hide that of the lines
-        },
-    }
+def band_marks(shaded: Sequence[str], labels: Sequence[str]) -> list[Spec]:
+    """A shade each, of the data ``bands``: ``strategy``, ``low`` and ``high`` by ``date``.
+
+    In the colours that ``labels`` have, without a scale: its legend would take the place of the lines'.
+    """
+    return [
+        {
+            "data": {"name": "bands"},
+            "transform": [{"filter": {"field": "strategy", "equal": label}}],
+            "mark": {"type": "area", "opacity": 0.15, "color": colour_of(label, labels)},
+            "encoding": {
+                "x": date_axis(),
+                "y": {"field": "low", "type": "quantitative"},
+                "y2": {"field": "high"},
+            },
+        }
+        for label in shaded
+    ]
 
 
 def line_frame(label: str, values: pd.Series) -> pd.DataFrame:
