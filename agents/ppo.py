@@ -36,7 +36,8 @@ def train_ppo(
 
     Writes into ``folder``: ``policy.safetensors`` and ``policy.json`` (the best checkpoint),
     ``validation.csv`` (steps, net log growth and Sharpe ratio a bar of every checkpoint: each is a
-    trial), ``progress.json`` and TensorBoard event files. The same environments, configuration and seed
+    trial), ``validation.npy`` (their simple returns ``[checkpoints, bars]``, zero after ruin),
+    ``progress.json`` and TensorBoard event files. The same environments, configuration and seed
     give the same tensors on the same machine; torch is set to one thread for that.
 
     Args:
@@ -83,6 +84,7 @@ class ChooseOnValidation(BaseCallback):
         self.due = set(np.ceil(marks[1:]).astype(int).tolist())
         self.update = 0
         self.trials: list[dict[str, float]] = []
+        self.returns: list[Floats] = []
         self.best: dict[str, torch.Tensor] = {}
 
     def _on_rollout_start(self) -> None:
@@ -102,6 +104,7 @@ class ChooseOnValidation(BaseCallback):
                 self.best = {k: v.clone() for k, v in self.agent.policy.state_dict().items()}
             sharpe = float(steps.mean()) / spread if spread > 0 else np.nan
             self.trials.append({"steps": self.num_timesteps, "log_growth": growth, "sharpe": sharpe})
+            self.returns.append(np.expm1(steps))
             self.logger.record("validation/log_growth", growth)
         write_json(self.folder / "progress.json", {"update": self.update, "of": self.updates})
         self.update += 1
@@ -110,6 +113,9 @@ class ChooseOnValidation(BaseCallback):
         """The best checkpoint, written to disk after its record of trials."""
         with atomic_path(self.folder / "validation.csv") as path:
             pd.DataFrame(self.trials).to_csv(path, index=False)
+        bars = max(map(len, self.returns))
+        with atomic_path(self.folder / "validation.npy") as path:
+            np.save(path, [np.pad(returns, (0, bars - len(returns))) for returns in self.returns])
         self.agent.policy.load_state_dict(self.best)
         self.agent.policy.set_training_mode(False)
         save_policy(self.agent, self.folder)

@@ -76,7 +76,7 @@ class Report:
         stress: By run name; see :class:`Stress`.
         why: Attribution of the agent's actions.
         view: Forecasts on the test block.
-        faults: What is wrong with the chain of trials.
+        faults: What is wrong with the record of trials.
     """
 
     title: str
@@ -131,7 +131,7 @@ class Report:
             f"95 % interval {number(found.low)} to {number(found.high)}), against "
             f"{number(benchmark.scores.sharpe)} for {self.benchmark.lower()} (95 % interval of the "
             f"difference {number(found.difference_low)} to {number(found.difference_high)}). "
-            f"Probability of a Sharpe ratio above what the best of {self.trials.count} trials would "
+            f"Probability of a Sharpe ratio above what the best of {self.trials} would "
             f"show by luck: {found.deflated:.2f}."
         )
 
@@ -140,7 +140,9 @@ class Report:
         found = [f"Probable leak. {text}." for text in self.alarms()]
         found += [f"{REMEDY}."] * bool(found)
         found += [IDEALISED] * self.idealised
-        return found + [f"The ledger of trials is broken: {text}" for text in self.faults]
+        return found + [
+            f"The record of trials is broken, there may have been more: {text}" for text in self.faults
+        ]
 
     def markdown(self) -> str:
         """Verdict and tables, for a terminal or a pull request."""

@@ -12,7 +12,8 @@ from gymnasium.vector import AutoresetMode
 
 from foretrade.agents.base import Agent
 from foretrade.agents.delayed import Delayed
-from foretrade.backtests.significance import sharpe_difference_interval, sharpe_ratio
+from foretrade.backtests.returns import MIN_BARS
+from foretrade.backtests.significance import sharpe_difference, sharpe_ratio
 from foretrade.envs.market import MarketEnv
 from foretrade.envs.vector import MarketVectorEnv
 from foretrade.markets.arrays import Floats
@@ -103,7 +104,10 @@ def stress(
     returns = [equity[1:] / equity[:-1] - 1 for equity in swept]
     plain, late = returns[scales.index(1.0)], later[1:] / later[:-1] - 1
     shared = min(len(plain), len(late))  # ruin ends one before the other
-    low, high = sharpe_difference_interval(plain[:shared], late[:shared], periods_per_year)
+    low = high = math.nan
+    if shared >= MIN_BARS:
+        difference = sharpe_difference(plain[:shared], late[:shared], periods_per_year)
+        low, high = difference.low, difference.high
     return Stress(
         cost_scales=scales,
         sharpes=tuple(sharpe_ratio(values, periods_per_year) for values in returns),

@@ -10,10 +10,13 @@ from foretrade.backtests.engine import Run
 from foretrade.backtests.explanation import Explanation
 from foretrade.backtests.league import Row, number
 from foretrade.backtests.ratios import ratios_of
+from foretrade.backtests.returns import is_defined, until_ruin
+from foretrade.backtests.significance import minimum_track_record
 from foretrade.backtests.stress import Stress
 
 RATIO_NOTE = (
-    "PSR: probability that the true Sharpe ratio is positive. Value at risk and expected shortfall: at "
+    "PSR: probability that the true Sharpe ratio is positive. Needed: years after which a Sharpe ratio "
+    "like this one would be above zero with 95 % confidence, if it lasts (minimum track record). Value at risk and expected shortfall: at "
     "5 %, historical, a bar. Alpha and beta: against buy and hold. Refused: share of orders that were "
     "cut, rounded, refused or overruled."
 )
@@ -95,7 +98,7 @@ def ratio_table(
 ) -> Table:
     """What else is worth knowing of a strategy; a dash is undefined."""
     header = [
-        "Strategy", "PSR", "Sortino", "Calmar", "Alpha", "Beta", "Best month", "Worst month",
+        "Strategy", "PSR", "Needed", "Sortino", "Calmar", "Alpha", "Beta", "Best month", "Worst month",
         "Value at risk", "Expected shortfall", "Win rate", "Payoff", "Longest drawdown", "Long", "Short",
         "Trades / year", "Refused",
     ]  # fmt: skip
@@ -108,6 +111,7 @@ def ratio_table(
         cells = (
             row.strategy.label,
             number(scores.psr),
+            _years(run, periods_per_year),
             number(scores.sortino),
             number(scores.calmar),
             "" if relative is None else _percent(relative.alpha),
@@ -148,6 +152,15 @@ def why_table(why: Explanation | None) -> Table:
         for group, size in why.group_sizes().items()
     ]
     return header, lines
+
+
+def _years(run: Run, periods_per_year: float) -> str:
+    """Minimum track record length; a dash where there is nothing to prove."""
+    returns, _ = until_ruin(run.returns)
+    if not is_defined(returns):
+        return "–"
+    bars = minimum_track_record(returns.to_numpy())
+    return f"{bars / periods_per_year:.1f} years" if math.isfinite(bars) else "–"
 
 
 def _formed(value: float | None, form: str) -> str:

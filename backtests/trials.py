@@ -24,6 +24,7 @@ import numpy as np
 from scipy import stats
 
 from foretrade.backtests.chain import Chain, Head, Record
+from foretrade.backtests.deflation import expected_best_sharpe
 from foretrade.backtests.significance import sharpe_ratio
 from foretrade.errors import ForetradeError
 from foretrade.markets.arrays import Floats
@@ -46,10 +47,17 @@ class Trials:
         count: Trials whose score was looked at.
         variance: Of their Sharpe ratios per bar, each scaled to the bars of the returns that are
             judged: by luck alone a ratio varies with one over the number of bars.
+        whole: Whether their record is unbroken; if not, there may have been more.
     """
 
     count: int
     variance: float
+    whole: bool = True
+
+    def __str__(self) -> str:
+        if self.whole:
+            return f"{self.count} trials"
+        return f"at least {self.count} trials (their record is broken)"
 
 
 @dataclass(frozen=True)
@@ -108,22 +116,27 @@ class Ledger:
         records = [self._keep(trial) for trial in trials]
         return self.chain.append(records, lambda record: tuple(str(record.get(f)) for f in FIELDS))
 
+    def places(self) -> list[tuple[str, str, str]]:
+        """Data, symbols and blocks on which something was tried, in the order in which they came."""
+        found = (record for record in self.chain.records() if _is_trial(record))
+        return list(dict.fromkeys((r["data"], r["symbol"], r["block"]) for r in found))
+
     def records(self, data: str, symbol: str, block: str) -> list[Record]:
-        """Trials on these bars, each once, in the order in which they came.
+        """Trials on these bars, each once, in the order in which they came; block ``""`` is any.
 
         The values of a record are those of :class:`Trial`, with ``bars``, ``sharpe`` (a bar), ``skew``
         and ``kurtosis`` (None: the returns do not vary), and the hash of the returns as ``series``.
         """
-        place = {"data": data, "symbol": symbol, "block": block}
-        found = {
-            (record["kind"], record["name"], record["series"]): record
-            for record in reversed(self.chain.records())
-            if _is_trial(record) and place.items() <= record.items()
-        }
-        return list(reversed(found.values()))
+        place = {"data": data, "symbol": symbol} | ({"block": block} if block else {})
+        found: dict[tuple[str, ...], Record] = {}
+        for record in self.chain.records():
+            if _is_trial(record) and place.items() <= record.items():
+                tried = ("block", "kind", "name", "series")
+                found.setdefault(tuple(record[field] for field in tried), record)
+        return list(found.values())
 
     def trials(self, data: str, symbol: str, block: str, *, bars: int | None = None) -> Trials:
-        """Their number, and the variance of their Sharpe ratios.
+        """Their number, and the variance of their Sharpe ratios; see :func:`count`.
 
         One that never traded has a Sharpe ratio of zero.
 
@@ -170,13 +183,28 @@ class Ledger:
         return self.path.with_suffix("") / f"{series}.npy"
 
 
-def count(records: Sequence[Record], *, bars: int | None = None) -> Trials:
-    """Number and variance of the given records; see :meth:`Ledger.trials`."""
-    scaled = [
-        (record["sharpe"] or 0.0) * math.sqrt(record["bars"] / (bars or record["bars"]))
-        for record in records
-    ]
-    return Trials(len(scaled), float(np.var(scaled, ddof=1)) if len(scaled) > 1 else 0.0)
+def count(records: Sequence[Record], *, bars: int | None = None, spread: str = "") -> Trials:
+    """Number of the given records, in their order, and the variance of their Sharpe ratios.
+
+    The best that luck would show never falls as trials are added: the variance is at least so large
+    that it is what it was after any number of them. Else who adds trials that are all alike would
+    make what was found before look better.
+
+    Args:
+        bars: See :meth:`Ledger.trials`.
+        spread: Block whose trials give the variance; default: all do.
+    """
+    ratios: list[float] = []
+    best = 0.0
+    for number, record in enumerate(records, 1):
+        if spread in ("", record["block"]):
+            ratios.append(
+                (record["sharpe"] or 0.0) * math.sqrt(record["bars"] / (bars or record["bars"]))
+            )
+        if len(ratios) > 1:
+            best = max(best, expected_best_sharpe(number, float(np.var(ratios, ddof=1))))
+    unit = expected_best_sharpe(max(len(records), 1), 1.0)
+    return Trials(len(records), (best / unit) ** 2 if unit else 0.0)
 
 
 def _is_trial(record: Record) -> bool:

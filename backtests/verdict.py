@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
-from foretrade.backtests.significance import (
-    deflated_sharpe,
-    sharpe_difference_interval,
-    sharpe_interval,
-    sharpe_ratio,
-)
+from foretrade.backtests.candidates import MIN_BARS
+from foretrade.backtests.deflation import deflated_sharpe
+from foretrade.backtests.significance import sharpe_difference, sharpe_interval, sharpe_ratio
 from foretrade.backtests.trials import Trials
 from foretrade.markets.arrays import Floats
 
@@ -23,8 +21,8 @@ class Verdict:
     NaN is "undefined": the returns do not vary, or they are fewer than a test needs.
 
     Args:
-        edge: The interval of the Sharpe ratio lies above zero and the deflated Sharpe ratio above
-            ``CONFIDENCE``: luck does not explain the gain.
+        edge: The interval of the Sharpe ratio lies above zero, the deflated Sharpe ratio above
+            ``CONFIDENCE``, and the record of trials is whole: luck does not explain the gain.
         beats_benchmark: The interval of the difference to the benchmark lies above zero.
         sharpe, low, high: Annualised Sharpe ratio with its 95 % interval.
         deflated: Probability that the true ratio exceeds what the best of the trials shows by luck.
@@ -46,6 +44,8 @@ class Verdict:
     @property
     def finding(self) -> str:
         """In words."""
+        if not self.edge and self.low > 0 and self.deflated > CONFIDENCE:
+            return "A gain after costs, but the record of trials is broken: luck is not ruled out"
         if not self.edge:
             return "No edge after costs"
         if not self.beats_benchmark:
@@ -59,16 +59,22 @@ def judge(returns: Floats, benchmark: Floats, trials: Trials, periods_per_year: 
     Args:
         returns: Simple returns a bar after all costs ``[bars]``.
         benchmark: Of buy-and-hold over the same bars.
-        trials: Everything that was compared before these returns were shown.
+        trials: Everything that was compared before these returns were shown; none at all is one.
         periods_per_year: Bars a year.
+
+    Raises:
+        ValueError: A return is not finite, or the two have not the same number of bars.
     """
-    low, high = sharpe_interval(returns, periods_per_year)
-    deflated = deflated_sharpe(returns, trials.count, trials.variance)
-    difference_low, difference_high = sharpe_difference_interval(returns, benchmark, periods_per_year)
+    low = high = deflated = difference_low = difference_high = math.nan
+    if len(returns) >= MIN_BARS:
+        low, high = sharpe_interval(returns, periods_per_year)
+        deflated = deflated_sharpe(returns, max(trials.count, 1), trials.variance)
+        difference = sharpe_difference(returns, benchmark, periods_per_year)
+        difference_low, difference_high = difference.low, difference.high
     return Verdict(
-        edge=low > 0 and deflated > CONFIDENCE,
+        edge=low > 0 and deflated > CONFIDENCE and trials.whole,
         beats_benchmark=difference_low > 0,
-        sharpe=sharpe_ratio(returns, periods_per_year),
+        sharpe=sharpe_ratio(returns, periods_per_year) if len(returns) >= MIN_BARS else math.nan,
         low=low,
         high=high,
         deflated=deflated,

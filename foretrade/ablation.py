@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from foretrade.config import ConfigError
+from foretrade.counting import record_ablation
 from foretrade.forecasters.names import member_name
 from foretrade.forecasting import members_of, run_walks, walk_settings
 from foretrade.job import Job
@@ -60,6 +61,7 @@ def ablate(job: Job, member: str, methods: Sequence[str]) -> list[Ablation]:
     }
     walks = plan_walks(job.bars, job.features, variants, cache=cache_folder(), **walk_settings(job))
     walked = dict(zip(variants, run_walks(job, walks), strict=True))
+    record_ablation(job, {f"{member} {name}": one.mean for name, one in walked.items()})
     rows = job.config.blocks.rows(job.bars)["validation"]
     block = slice(rows.start, rows.stop - job.label.resolution_bars)
     labels = forward_returns(job.bars, job.label)[:, 0]

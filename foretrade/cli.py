@@ -193,6 +193,34 @@ def data(
     _describe(load_bars(config))
 
 
+@app.command(epilog="Example: foretrade trials runs")
+def trials(
+    runs: Annotated[Path, typer.Argument(metavar="[RUNS_FOLDER]", help="Where the runs are.")] = Path(
+        "runs"
+    ),
+) -> None:
+    """What was tried on which data, and whether its record is whole (exit code 1 if not)."""
+    from rich import box
+    from rich.table import Table as RichTable
+
+    from foretrade.backtests.trials import Ledger
+    from foretrade.counting import heads, summarise
+
+    ledger = Ledger(runs / "trials.jsonl")
+    table = RichTable(title="Trials, Sharpe ratios a bar", box=box.SIMPLE_HEAD, title_justify="left")
+    for name in ("data", "symbol", "block", "bars", "trials", "best", "best by luck", "which"):
+        table.add_column(name, justify="right" if name in ("bars", "trials", "best") else "left")
+    for row in summarise(ledger):
+        table.add_row(*row)
+    output.print(table)
+    faults = ledger.faults(heads(runs))
+    for fault in faults:
+        errors.print(f"broken: {fault}", markup=False, highlight=False, soft_wrap=True)
+    if faults:
+        raise typer.Exit(1)
+    output.print(f"{ledger.path}: whole", markup=False, highlight=False, soft_wrap=True)
+
+
 @app.command(epilog="Example: foretrade check my_package.models:MyForecaster")
 def check(
     part: Annotated[

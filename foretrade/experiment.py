@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, cast
 
 from foretrade.agents.ppo_config import PPOConfig
 from foretrade.config import ConfigError
+from foretrade.counting import record_checkpoints, record_run, record_strategies, state
 from foretrade.envs.episodes import Episodes
 from foretrade.envs.market import MarketEnv
 from foretrade.forecasting import forecast
@@ -27,7 +28,7 @@ from foretrade.lineup import (
     strategies,
 )
 from foretrade.progress import progress
-from foretrade.results import build_report, count_trials, forecast_scores
+from foretrade.results import build_report, forecast_scores
 from foretrade.rundir import LIBRARIES
 from foretrade.storage import (
     atomic_path,
@@ -61,12 +62,19 @@ def run_steps(job: Job, steps: tuple[str, ...] = STEPS) -> None:
     before = {step: previous for previous, step in pairwise(STEPS)}
     job.check()
     for step in steps:
-        inputs = job.own_code() if step == "forecast" else job.bars.content_hash
-        if step == "report":
-            inputs = content_hash(inputs, job.tearsheets)
-        done = job.run.step(step, before.get(step), inputs, partial(work[step], job))
+        done = job.run.step(step, before.get(step), _inputs(job, step), partial(work[step], job))
         if not done:
             job.console.print(f"[dim]{step}: already done[/dim]")
+
+
+def _inputs(job: Job, step: str) -> str:
+    """Hash of what a step reads that no other step has made."""
+    if step == "forecast":
+        return job.own_code()
+    if step == "report":
+        record_run(job)  # nothing new, unless the ledger of trials was lost
+        return content_hash(job.bars.content_hash, state(job), job.tearsheets)
+    return job.bars.content_hash
 
 
 @dataclass(frozen=True)
@@ -98,7 +106,7 @@ class PolicyTask:
             return 0
 
 
-POLICY_FILES = ("policy.json", "policy.safetensors", "validation.csv")
+POLICY_FILES = ("policy.json", "policy.safetensors", "validation.csv", "validation.npy")
 
 
 def run_policy_task(task: PolicyTask) -> None:
@@ -117,16 +125,18 @@ def train(job: Job) -> list[Path]:
     todo = [task for task in tasks if not task.is_done()]
     for task in todo:  # what an interrupted training left is of no use
         shutil.rmtree(task.folder, ignore_errors=True)
-    with progress(
-        job.console, "train", {task.folder.name: task.config.updates for task in todo}
-    ) as show:
-        run_parallel(
-            run_policy_task,
-            todo,
-            workers=job.workers,
-            log=job.run.path / "logs" / "train.log",
-            tick=lambda: show({task.folder.name: task.updates() for task in todo}),
-        )
+    totals = {task.folder.name: task.config.updates for task in todo}
+    try:
+        with progress(job.console, "train", totals) as show:
+            run_parallel(
+                run_policy_task,
+                todo,
+                workers=job.workers,
+                log=job.run.path / "logs" / "train.log",
+                tick=lambda: show({task.folder.name: task.updates() for task in todo}),
+            )
+    finally:  # what an interrupted training has finished was looked at too
+        record_checkpoints(job)
     return [task.folder / name for task in tasks for name in POLICY_FILES]
 
 
@@ -165,14 +175,9 @@ def backtest(job: Job) -> list[Path]:
     ledger, scores = job.run.path / "ledger.parquet", job.run.path / "scores.json"
     written = write_runs(runs, ledger)
     results = {r.name: score_run(r, job.bars.periods_per_year) for r in runs}
-    write_json(
-        scores,
-        {
-            "strategies": {name: one.as_dict() for name, one in results.items()},
-            "forecasts": forecast_scores(job),
-            "trials": count_trials(job),
-        },
-    )
+    stored = {name: one.as_dict() for name, one in results.items()}
+    write_json(scores, {"strategies": stored, "forecasts": forecast_scores(job)})
+    record_strategies(job)
     shown = [row.median_run for row in league_rows(strategies(job), results)]
     policy, market = contenders[shown[0]]
     diagnosis = job.run.path / "diagnosis.json"

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from foretrade.counting import record_forecasters
 from foretrade.forecasters.names import member_name
 from foretrade.forecasting import NETS, members_of, walk_settings
 from foretrade.job import Job
@@ -35,6 +36,7 @@ CALIBRATED = 5  # forecasts whose calibration is drawn
 
 def write_forecast_page(job: Job) -> list[Path]:
     """Score the forecasts of a run on its test block, and write the page."""
+    record_forecasters(job)
     return _Page(job).report().write(job.run.path)
 
 

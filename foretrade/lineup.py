@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 WITH_FORECASTS, WITHOUT_FORECASTS = "ppo", "ppo-without-forecasts"
 SEES_FORECASTS = {WITH_FORECASTS: True, WITHOUT_FORECASTS: False}
 BENCHMARK, BENCHMARK_RUN = "Buy and hold", "buy-and-hold"
+BENCHMARK_RUNS = (BENCHMARK_RUN, "flat")
 
 
 def policy_names(job: Job, agent: str) -> tuple[str, ...]:

@@ -9,13 +9,12 @@ import numpy as np
 import pandas as pd
 
 from foretrade.config import changes
+from foretrade.counting import compared, faults
 from foretrade.forecasters.names import member_name
 from foretrade.job import Job
 from foretrade.lineup import (
     BENCHMARK,
-    SEES_FORECASTS,
     forecasters,
-    policy_names,
     strategies,
 )
 from foretrade.markets.cleaning import inspect_bars
@@ -37,7 +36,6 @@ def build_report(job: Job) -> Report:
     from foretrade.backtests.league import league_rows
     from foretrade.backtests.report import Report
     from foretrade.backtests.stress import Stress
-    from foretrade.backtests.trials import Trials
 
     runs = read_runs(job.run.path / "ledger.parquet")
     stored = read_json(job.run.path / "scores.json")
@@ -50,12 +48,13 @@ def build_report(job: Job) -> Report:
         benchmark=BENCHMARK,
         runs=runs,
         forecasts=stored["forecasts"],
-        trials=Trials(**stored["trials"]),
+        trials=compared(job),
         periods_per_year=job.bars.periods_per_year,
         warnings=[finding.message for finding in inspect_bars(job.bars)],
         stress={name: Stress.from_dict(values) for name, values in diagnosis["stress"].items()},
         why=Explanation(**diagnosis["why"]),
         view=_view(job),
+        faults=faults(job),
     )
 
 
@@ -124,20 +123,6 @@ def score_forecasts(job: Job) -> dict[str, ForecastScores]:
         quantiles = {tail: lower, 1 - tail: upper}
         scores[name] = score_forecast(*arrays, horizon_bars=horizon, std=std, quantiles=quantiles)
     return scores
-
-
-def count_trials(job: Job) -> dict[str, float]:
-    """Every checkpoint of every seed and agent was looked at on validation: each is a trial.
-
-    One that never traded has a Sharpe ratio of zero. See :class:`Trials` for the variance.
-    """
-    names = [name for agent in SEES_FORECASTS for name in policy_names(job, agent)]
-    tables = [pd.read_csv(job.run.path / "policy" / name / "validation.csv") for name in names]
-    sharpes = np.nan_to_num(pd.concat(tables)["sharpe"].to_numpy(dtype=np.float64))
-    blocks = job.config.blocks.rows(job.bars)
-    scale = len(blocks["validation"]) / len(blocks["test"])
-    variance = float(sharpes.var(ddof=1)) * scale if len(sharpes) > 1 else 0.0
-    return {"count": len(sharpes), "variance": variance}
 
 
 def _setting(job: Job) -> dict[str, str]:

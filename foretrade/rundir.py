@@ -117,6 +117,12 @@ class RunDirectory:
         if manifest["data"] != facts:
             write_json(self.path / "manifest.json", manifest | {"data": facts})
 
+    def record_trials(self, head: dict[str, Any]) -> None:
+        """Note the end of the ledger of trials, so that lines missing there are seen."""
+        manifest = self.manifest
+        if manifest.get("trials") != head:
+            write_json(self.path / "manifest.json", manifest | {"trials": head})
+
     def step(self, name: str, after: str | None, inputs: str, work: Callable[[], list[Path]]) -> bool:
         """Do a step unless it is done: same key, outputs present and unchanged.
 

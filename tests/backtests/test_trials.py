@@ -6,7 +6,6 @@ import json
 import subprocess
 import sys
 from dataclasses import replace
-from os.path import commonprefix
 from pathlib import Path
 
 import numpy as np
@@ -15,8 +14,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from foretrade.backtests.chain import START, Chain, ChainError, Head
+from foretrade.backtests.deflation import expected_best_sharpe
 from foretrade.backtests.significance import sharpe_ratio
-from foretrade.backtests.trials import Ledger, Trial, Trials, TrialsError
+from foretrade.backtests.trials import Ledger, Trial, Trials, TrialsError, count
 
 
 def trial(number: int = 0, **changes: object) -> Trial:
@@ -65,9 +65,26 @@ def test_the_variance_is_that_of_the_ratios_scaled_to_the_bars_judged(ledger):
     trials = [trial(number) for number in range(5)] + [trial(9, returns=np.zeros(100))]
     ledger.record(trials)
     sharpes = [sharpe_ratio(item.returns) for item in trials[:-1]] + [0.0]
-    assert ledger.trials("data", "SPX", "validation").variance == pytest.approx(np.var(sharpes, ddof=1))
-    scaled = ledger.trials("data", "SPX", "validation", bars=400).variance
-    assert scaled == pytest.approx(np.var(sharpes, ddof=1) / 4)
+    found = ledger.trials("data", "SPX", "validation").variance
+    best = max(expected_best_sharpe(k, np.var(sharpes[:k], ddof=1)) for k in range(2, 7))
+    assert expected_best_sharpe(6, found) == pytest.approx(best)
+    assert found >= np.var(sharpes, ddof=1)
+    assert ledger.trials("data", "SPX", "validation", bars=400).variance == pytest.approx(found / 4)
+
+
+@given(
+    sharpes=st.lists(st.floats(-0.2, 0.2), min_size=1, max_size=12),
+    on_test=st.lists(st.booleans(), min_size=12, max_size=12),
+)
+def test_a_trial_more_never_makes_the_best_look_better(sharpes, on_test):
+    records = [
+        {"sharpe": sharpe, "bars": 100, "block": "test" if test else "validation"}
+        for sharpe, test in zip(sharpes, on_test, strict=False)
+    ]
+    for spread in ("", "validation"):
+        found = [count(records[: k + 1], spread=spread) for k in range(len(records))]
+        luck = [expected_best_sharpe(trials.count, trials.variance) for trials in found]
+        assert (np.diff(luck) >= -1e-12).all()
 
 
 def test_returns_are_read_as_they_were_recorded(ledger):
@@ -141,7 +158,8 @@ def test_whatever_is_done_to_a_line_is_seen(chain, how):
     faults = file.faults({"the run": head})
     assert bool(faults) == (changed != content)
     if faults and "torn" not in faults[0]:
-        differs = commonprefix([changed, content]).count(b"\n") + 1
+        pairs = zip(changed.split(b"\n"), content.split(b"\n"), strict=False)
+        differs = next(number for number, (new, old) in enumerate(pairs, 1) if new != old)
         named = int(faults[0].split(": line ")[1].split()[0])
         assert named in (differs, differs + 1, LINES)
 

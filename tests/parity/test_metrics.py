@@ -1,4 +1,4 @@
-"""Every score against an independent formula, and significance against published numbers."""
+"""Every score against an independent formula."""
 
 from __future__ import annotations
 
@@ -11,14 +11,6 @@ from numpy.testing import assert_allclose
 
 from foretrade.backtests.engine import LEDGER_COLUMNS, Run
 from foretrade.backtests.metrics import score_run
-from foretrade.backtests.significance import (
-    deflated_sharpe,
-    expected_best_sharpe,
-    probabilistic_sharpe,
-    psr_from_moments,
-    sharpe_interval,
-    sharpe_ratio,
-)
 
 
 def made_run(returns: np.ndarray, *, traded: float = 0.0, ruined: bool = False) -> Run:
@@ -94,41 +86,3 @@ def test_a_ruined_account_loses_all_and_no_more():
     assert scores.ruined
     assert scores.max_drawdown == -1.0
     assert scores.cagr == -1.0
-
-
-def test_published_probabilistic_sharpe_ratios():
-    """Bailey and López de Prado (2012), 24 monthly returns: .982 if Normal, .913 as they are."""
-    assert_allclose(psr_from_moments(0.458, 0.0, 24, 0.0, 3.0), 0.982, atol=5e-4)
-    assert_allclose(psr_from_moments(0.458, 0.0, 24, -2.448, 10.164), 0.913, atol=5e-4)
-
-
-def test_published_deflated_sharpe_ratio():
-    """Bailey and López de Prado (2014): SR0 .1132, DSR .9004 for N = 100; .9505 for N = 46."""
-    best = expected_best_sharpe(100, 0.5 / 250)
-    assert_allclose(best, 0.1132, atol=5e-5)
-    sharpe = 2.5 / math.sqrt(250)
-    assert_allclose(psr_from_moments(sharpe, best, 1250, -3.0, 10.0), 0.9004, atol=5e-5)
-    fewer = expected_best_sharpe(46, 0.5 / 250)
-    assert_allclose(psr_from_moments(sharpe, fewer, 1250, -3.0, 10.0), 0.9505, atol=5e-5)
-
-
-def test_expected_best_of_ten_and_of_one():
-    """Bailey, Borwein, López de Prado and Zhu (2014): E[max of 10] = 1.5746."""
-    assert_allclose(expected_best_sharpe(10, 1.0), 1.5746, atol=5e-5)
-    assert expected_best_sharpe(1, 1.0) == 0.0
-
-
-def test_more_trials_deflate_more(sp500):
-    returns = np.diff(np.log(sp500.close[-1000:, 0]))
-    values = [deflated_sharpe(returns, trials, 1e-3) for trials in (1, 10, 100)]
-    assert values == sorted(values, reverse=True)
-    assert values[0] == probabilistic_sharpe(returns)
-
-
-def test_the_bootstrap_interval_covers_what_theory_says():
-    """For independent returns the standard error of a Sharpe ratio is √((1 + SR²/2)/n)."""
-    returns = np.random.default_rng(0).normal(0.05, 1.0, 2000)
-    low, high = sharpe_interval(returns, 1.0)
-    width = 2 * 1.96 * math.sqrt((1 + sharpe_ratio(returns) ** 2 / 2) / 2000)
-    assert_allclose(high - low, width, rtol=0.1)
-    assert low < sharpe_ratio(returns) < high

@@ -13,6 +13,7 @@ from sklearn.base import BaseEstimator
 
 from foretrade.ablation import PLAIN, ablate
 from foretrade.config import ConfigError, read_config
+from foretrade.counting import ledger_of
 from foretrade.forecast_page import write_forecast_page
 from foretrade.forecasters.base import Forecast
 from foretrade.forecasting import forecast
@@ -64,6 +65,12 @@ def test_the_page_tells_scores_weights_and_what_went_wrong(job):
     rows = job.config.blocks.rows(job.bars)["test"]
     assert frame.loc["ridge", "observations"] == len(rows) - job.label.resolution_bars
     assert np.isfinite(mean[rows.start : rows.stop]).all()
+    assert trials(job, "test") == [f"forecaster {name}" for name in frame.index]
+
+
+def trials(job: Job, block: str) -> list[str]:
+    records = ledger_of(job).records(job.bars.content_hash, job.symbol, block)
+    return [f"{record['kind']} {record['name']}" for record in records]
 
 
 def test_weights_of_every_fusion_sum_to_one(job):
@@ -83,5 +90,6 @@ def test_the_ablation_compares_on_the_validation_block(job):
     assert np.isnan(plain.diebold_mariano_p)
     assert 0 <= jittered.diebold_mariano_p <= 1
     assert plain.rmse != jittered.rmse
+    assert trials(job, "validation") == [f"ablation ridge {PLAIN}", "ablation ridge jitter"]
     with pytest.raises(ConfigError, match="'lasso' is no member of this experiment; it has ridge"):
         ablate(job, "lasso", ["jitter"])

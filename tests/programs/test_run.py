@@ -64,8 +64,10 @@ def test_a_run_leaves_everything_it_promises(finished):
     assert league.loc["PPO", "runs"] == 2
     assert league.loc["Buy and hold", "turnover"] < 2
     scores = json.loads((folder / "scores.json").read_text())
-    assert scores["trials"]["count"] == 8
     assert set(scores["forecasts"]) == {"ensemble", "ridge", "lightgbm", "lstm", "historical_mean"}
+    trials = [json.loads(line) for line in (folder.parent / "trials.jsonl").read_text().splitlines()]
+    assert [trial["block"] for trial in trials].count("validation") == 8  # checkpoints
+    assert manifest["trials"]["length"] == len(trials) == 8 + 4 + 11 + 5  # policies, rules, forecasters
     cutoffs = pq.read_table(folder / "forecasts.parquet").to_pandas()
     known = cutoffs.dropna(subset=["cutoff"])
     assert (known["cutoff"] < known["closes_at"]).all()

@@ -1,0 +1,266 @@
+"""Many strategies at once: target weights over bars and strategies, through the environment's ledger.
+
+A sweep has the bits of as many runs of the environment with the same targets: it is the same ledger.
+Where weights are not known beforehand, because a strategy looks at its account, use
+:func:`foretrade.backtests.engine.run`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+
+from foretrade.markets.accounts import ALIVE, LANES, new_accounts
+from foretrade.markets.arrays import Bools, Floats, Ints
+from foretrade.markets.bars import Bars, DataError
+from foretrade.markets.costs import Costs
+from foretrade.markets.exchange import FILLS, Exchange, make_exchange
+from foretrade.markets.fills import Fill
+from foretrade.markets.orders import REASONS
+from foretrade.markets.replay import Record, new_record, replay
+from foretrade.markets.rules import Rules
+from foretrade.markets.tally import TALLY_FIELDS
+from foretrade.markets.trading import new_workspace
+
+
+@dataclass(frozen=True, eq=False)
+class Outcome:
+    """What is known of each strategy, kept equity or not; arrays are ``[strategies]``.
+
+    A strategy is over at the step in which its equity is not positive (ruin) or below the maintenance
+    margin: all is sold at cost, its equity stays at what is left, and nothing is counted from then on.
+
+    Args:
+        rows: Bars at whose closes targets were decided.
+        fill: Where they were filled.
+        initial_equity: In quote currency.
+        final_equity: At the last close.
+        steps: Until the end, or the step in which it was over, that one included.
+        turnover: Traded notional over the equity before, a year.
+        cost: All costs less interest, over the equity before, a year.
+        ruined: Whether it was over before the end.
+        reasons: How often each of ``foretrade.markets.orders.REASONS`` gave a symbol another weight than
+            was asked for.
+    """
+
+    rows: range
+    fill: Fill
+    initial_equity: float
+    final_equity: Floats
+    steps: Ints
+    turnover: Floats
+    cost: Floats
+    ruined: Bools
+    reasons: dict[str, Ints]
+
+    @property
+    def idealised(self) -> bool:
+        """Whether orders filled at the price that their decision had just seen."""
+        return self.fill == "same_close"
+
+
+@dataclass(frozen=True, eq=False)
+class Sweep(Outcome):
+    """Equity curves of strategies.
+
+    Args:
+        equity: At the closes, ``[steps + 1, strategies]``; the first row is the initial equity.
+    """
+
+    equity: Floats
+
+
+@dataclass(frozen=True, eq=False)
+class Moments(Outcome):
+    """Moments of the simple returns of each strategy over its ``steps``; NaN where undefined.
+
+    Args:
+        mean: Of a step's return.
+        variance: With ``steps - 1`` in the denominator.
+        skew: Third central moment over the standard deviation cubed (both with ``steps``).
+        kurtosis: Fourth likewise; 3 is normal.
+        max_drawdown: Of the closes and the initial equity; a fraction, not positive.
+    """
+
+    mean: Floats
+    variance: Floats
+    skew: Floats
+    kurtosis: Floats
+    max_drawdown: Floats
+
+
+def sweep(
+    bars: Bars,
+    targets: Floats,
+    *,
+    rows: range | None = None,
+    fill: Fill = "next_close",
+    costs: Costs = Costs(),
+    rules: Rules = Rules(),
+    cost_scale: float | Floats = 1.0,
+    initial_equity: float = 1_000_000.0,
+    threads: int = 1,
+) -> Sweep:
+    """Equity curves of target-weight strategies.
+
+    Args:
+        bars: All of their symbols are traded.
+        targets: Target weights, ``[steps, strategies]``, or ``[steps, symbols, strategies]``. Those of
+            step ``k`` are decided at the close of bar ``rows[k]`` and filled on the way to the next bar.
+        rows: Consecutive bars; default: all but the last.
+        fill: ``same_close`` is an idealisation; :attr:`Outcome.idealised` tells.
+        cost_scale: Level of all costs but interest, a number or ``[strategies]``.
+        threads: Share the strategies out; the bits do not depend on it.
+
+    Raises:
+        ValueError: A shape, row or number is impossible; the message names it.
+    """
+    play = _plan(bars, targets, rows, fill, costs, rules, cost_scale, initial_equity, threads)
+    record = play(True)
+    return Sweep(**_outcome(bars, play, record), equity=record.equity)
+
+
+def sweep_moments(
+    bars: Bars,
+    targets: Floats,
+    *,
+    rows: range | None = None,
+    fill: Fill = "next_close",
+    costs: Costs = Costs(),
+    rules: Rules = Rules(),
+    cost_scale: float | Floats = 1.0,
+    initial_equity: float = 1_000_000.0,
+    threads: int = 1,
+) -> Moments:
+    """As :func:`sweep`, without keeping equity: memory does not grow with the bars."""
+    play = _plan(bars, targets, rows, fill, costs, rules, cost_scale, initial_equity, threads)
+    record = play(False)
+    return Moments(**_outcome(bars, play, record), **_moments(record))
+
+
+@dataclass(frozen=True)
+class _Play:
+    """A checked sweep, ready to be played."""
+
+    targets: Floats
+    rows: range
+    fill: Fill
+    cost_scale: Floats
+    initial_equity: float
+    exchange: Exchange
+    threads: int
+
+    def __call__(self, keeps_equity: bool) -> Record:
+        steps, symbols, strategies = self.targets.shape
+        record = new_record(steps, strategies, keeps_equity=keeps_equity)
+
+        def play(first: int, last: int) -> None:
+            accounts, work = new_accounts(LANES, symbols), new_workspace(symbols)
+            replay(
+                self.targets, self.cost_scale, self.rows.start, self.initial_equity, self.exchange,
+                accounts, work, np.empty(len(TALLY_FIELDS) * LANES), record, first, last,
+            )  # fmt: skip
+
+        _share_out(play, -(-strategies // LANES), self.threads)
+        return record
+
+
+def _share_out(play: Callable[[int, int], None], blocks: int, threads: int) -> None:
+    edges = np.linspace(0, blocks, min(threads, blocks) + 1).astype(int).tolist()
+    if len(edges) == 2:
+        play(0, blocks)
+        return
+    with ThreadPoolExecutor(len(edges) - 1) as pool:
+        for job in [pool.submit(play, first, last) for first, last in pairwise(edges)]:
+            job.result()
+
+
+def _plan(
+    bars: Bars, targets: Floats, rows: range | None, fill: Fill, costs: Costs, rules: Rules,
+    cost_scale: float | Floats, initial_equity: float, threads: int,
+) -> _Play:  # fmt: skip
+    if fill not in FILLS:
+        raise ValueError(f"fill = {fill!r} must be one of {', '.join(FILLS)}")
+    panel = _checked_targets(bars, targets)
+    rows = range(len(bars) - 1) if rows is None else rows
+    _check_rows(bars, rows, len(panel))
+    scale = np.asarray(cost_scale, dtype=np.float64)
+    if scale.shape not in ((), (panel.shape[2],)) or not (np.isfinite(scale) & (scale >= 0)).all():
+        raise ValueError(
+            "cost_scale must be a finite number of at least 0, or one for each of the "
+            f"{panel.shape[2]} strategies"
+        )
+    if not (np.isfinite(initial_equity) and initial_equity > 0):
+        raise ValueError(f"initial_equity must be positive and finite, got {initial_equity}")
+    if threads < 1:
+        raise ValueError(f"threads must be at least 1, got {threads}")
+    exchange = make_exchange(bars, fill=fill, costs=costs, rules=rules, initial_equity=initial_equity)
+    scales = np.ascontiguousarray(np.broadcast_to(scale, panel.shape[2:]))
+    return _Play(panel, rows, fill, scales, float(initial_equity), exchange, threads)
+
+
+def _checked_targets(bars: Bars, targets: Floats) -> Floats:
+    """``[steps, symbols, strategies]``, finite."""
+    panel = np.ascontiguousarray(targets, dtype=np.float64)
+    panel = panel[:, None, :] if panel.ndim == 2 else panel
+    if panel.ndim != 3 or panel.shape[1] != len(bars.symbols) or 0 in panel.shape:
+        expected = "[steps, symbols, strategies]"
+        expected += " or [steps, strategies]" if len(bars.symbols) == 1 else ""
+        raise ValueError(
+            f"targets have shape {np.shape(targets)}, expected {expected} of the {len(bars.symbols)} "
+            "symbols of the bars; bars.select picks symbols"
+        )
+    if not np.isfinite(panel).all():
+        step, symbol, strategy = np.argwhere(~np.isfinite(panel))[0].tolist()
+        raise ValueError(
+            f"the target of step {step}, {bars.symbols[symbol]}, strategy {strategy} is "
+            f"{panel[step, symbol, strategy]}; 0 stays out of the market"
+        )
+    return panel
+
+
+def _check_rows(bars: Bars, rows: range, steps: int) -> None:
+    if len(rows) != steps:
+        raise ValueError(
+            f"{steps} rows of targets for {len(rows)} decisions; give rows, or targets for all bars but "
+            f"the last of {len(bars)}"
+        )
+    if rows.step != 1 or rows.start < 0 or rows.stop >= len(bars):
+        raise DataError(
+            f"{bars.source}: rows = {rows} must be consecutive, and end before the last of {len(bars)} "
+            "bars, in which the last order is filled"
+        )
+
+
+def _outcome(bars: Bars, play: _Play, record: Record) -> dict[str, Any]:
+    tallies = dict(zip(TALLY_FIELDS, record.tallies, strict=True))
+    years = tallies["steps"] / bars.periods_per_year
+    return {
+        "rows": play.rows,
+        "fill": play.fill,
+        "initial_equity": play.initial_equity,
+        "final_equity": record.equity[-1].copy(),
+        "steps": tallies["steps"].astype(np.int64),
+        "turnover": tallies["turnover"] / years,
+        "cost": tallies["cost"] / years,
+        "ruined": record.status != ALIVE,
+        "reasons": {name: tallies[name].astype(np.int64) for name in REASONS},
+    }
+
+
+def _moments(record: Record) -> dict[str, Any]:
+    tallies = dict(zip(TALLY_FIELDS, record.tallies, strict=True))
+    steps, second = tallies["steps"], tallies["second"]
+    many, varied = np.where(steps > 1, steps, np.nan), np.where(second > 0, second, np.nan)
+    return {
+        "mean": tallies["mean"],
+        "variance": second / (many - 1),
+        "skew": np.sqrt(steps) * tallies["third"] / varied**1.5,
+        "kurtosis": steps * tallies["fourth"] / varied**2,
+        "max_drawdown": tallies["low"] / tallies["high"] - 1.0,
+    }

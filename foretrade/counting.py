@@ -1,0 +1,181 @@
+"""What a run has looked at, entered into the ledger of trials that all runs in its folder share.
+
+Recorded are, with their returns: every checkpoint of every policy and every variant of an ablation
+(validation block); every policy, every rule and every forecaster (test block). Buy-and-hold and cash
+are yardsticks, nobody's idea, and not counted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+from foretrade.job import Job
+from foretrade.lineup import BENCHMARK_RUNS, SEES_FORECASTS, forecasters, policy_names
+from foretrade.markets.labels import LabelConfig, forward_returns
+from foretrade.storage import content_hash, read_json
+
+if TYPE_CHECKING:
+    from foretrade.backtests.chain import Head
+    from foretrade.backtests.trials import Block, Kind, Ledger, Trial, Trials
+    from foretrade.markets.arrays import Floats
+
+
+def record_run(job: Job) -> None:
+    """Enter everything that a run has looked at, as far as it has got."""
+    record_checkpoints(job)
+    record_strategies(job)
+
+
+def record_checkpoints(job: Job) -> None:
+    """Enter the checkpoints of every finished policy: each was looked at on the validation block."""
+    found: dict[str, Floats] = {}
+    for name in (name for agent in SEES_FORECASTS for name in policy_names(job, agent)):
+        folder = job.run.path / "policy" / name
+        if (folder / "done.json").is_file():
+            steps = pd.read_csv(folder / "validation.csv")["steps"]
+            returns = np.load(folder / "validation.npy", allow_pickle=False)
+            found |= {f"{name}@{step}": row for step, row in zip(steps, returns, strict=True)}
+    _record(job, {"checkpoint": found}, "validation")
+
+
+def record_strategies(job: Job) -> None:
+    """Enter what was played on the test block, and the forecasters scored there, if that was done.
+
+    A ruined account earns nothing any more, and loses no more than all.
+    """
+    from foretrade.backtests.engine import read_runs
+
+    ledger = job.run.path / "ledger.parquet"
+    if not ledger.is_file():
+        return
+    runs = read_runs(ledger)
+    bars = max(len(run.ledger) for run in runs.values())
+    policies = [name for agent in SEES_FORECASTS for name in policy_names(job, agent)]
+    found: dict[Kind, dict[str, Floats]] = {"policy": {}, "rule": {}}
+    for name, run in runs.items():
+        returns = np.maximum(run.returns.to_numpy(), -1.0)
+        if name not in BENCHMARK_RUNS:
+            kind: Kind = "policy" if name in policies else "rule"
+            found[kind][name] = np.pad(returns, (0, bars - len(returns)))
+    _record(job, found, "test")
+    record_forecasters(job)
+
+
+def record_forecasters(job: Job) -> None:
+    """Enter the forecasters, whose scores on the test block are shown."""
+    means = {name: job.forecasts.column(f"{name}.mean")[:, 0] for name in forecasters(job)}
+    _record(job, {"forecaster": _followed(job, means, "test")}, "test")
+
+
+def record_ablation(job: Job, means: Mapping[str, Floats]) -> None:
+    """Enter the variants of a member that were compared on the validation block.
+
+    Args:
+        means: Their forecasts ``[bars]``, by name.
+    """
+    _record(job, {"ablation": _followed(job, means, "validation")}, "validation")
+
+
+def _followed(job: Job, means: Mapping[str, Floats], block: Block) -> dict[str, Floats]:
+    """What following the sign of each forecast for one bar would have earned without costs."""
+    label = LabelConfig(1, job.label.fill)
+    rows = job.config.blocks.rows(job.bars)[block]
+    inside = slice(rows.start, rows.stop - label.resolution_bars)
+    earned = np.expm1(forward_returns(job.bars, label)[inside, 0])
+    return {name: np.sign(np.nan_to_num(mean[inside])) * earned for name, mean in means.items()}
+
+
+def _record(job: Job, found: Mapping[Kind, Mapping[str, Floats]], block: Block) -> None:
+    from foretrade.backtests.trials import Trial
+
+    place = (job.run.path.name, job.config.config_hash, job.bars.content_hash, job.symbol, block)
+    trials: Iterable[Trial] = (
+        Trial(kind, name, *place, returns)
+        for kind, several in found.items()
+        for name, returns in several.items()
+    )
+    trials = list(trials)
+    if trials:
+        job.record_data()
+        ledger = ledger_of(job)
+        whole = not ledger.faults(heads(job.run.path.resolve().parent))
+        head = ledger.record(trials)
+        if whole:  # of a broken ledger the run keeps the end that it knew, so that the break stays seen
+            job.run.record_trials(vars(head))
+
+
+def ledger_of(job: Job) -> Ledger:
+    """The ledger of trials beside the run."""
+    from foretrade.backtests.trials import Ledger
+
+    return Ledger.beside(job.run.path)
+
+
+def heads(runs: Path) -> dict[str, Head]:
+    """The end of the ledger as each run in a folder has noted it."""
+    from foretrade.backtests.chain import Head
+
+    noted = {}
+    for path in sorted(runs.glob("*/manifest.json")):
+        try:
+            noted[f"run {path.parent.name}"] = Head(**read_json(path)["trials"])
+        except (OSError, ValueError, KeyError, TypeError):
+            continue  # no run, or none that has recorded anything
+    return noted
+
+
+def faults(job: Job) -> list[str]:
+    """What is wrong with the ledger beside a run, each naming its line."""
+    return ledger_of(job).faults(heads(job.run.path.resolve().parent))
+
+
+def compared(job: Job) -> Trials:
+    """The trials against which the agent of a run has to stand.
+
+    It was chosen among checkpoints by the validation block, and its settings may have been chosen
+    after a look at the test block of another run. So all trials on either block count, whichever run
+    made them. The variance is that of the trials on the validation block, scaled to the bars of the
+    test block: those are what the agent was chosen from, while rules that lose their costs on the
+    test block spread Sharpe ratios for other reasons than luck.
+    """
+    from dataclasses import replace
+
+    from foretrade.backtests.trials import count
+
+    bars = len(job.config.blocks.rows(job.bars)["test"]) - 1
+    records = ledger_of(job).records(job.bars.content_hash, job.symbol, "")
+    return replace(count(records, bars=bars, spread="validation"), whole=not faults(job))
+
+
+def state(job: Job) -> str:
+    """Hash of everything in the ledger on which the report of a run depends."""
+    records = ledger_of(job).records(job.bars.content_hash, job.symbol, "")
+    tried = [[record["block"], record["kind"], record["name"], record["series"]] for record in records]
+    return content_hash(tried, faults(job))
+
+
+def summarise(ledger: Ledger) -> Iterator[tuple[str, ...]]:
+    """Of each data set, symbol and block: bars, number of trials, the best Sharpe ratio a bar, what the
+    best of as many would show by luck, and which was the best.
+    """
+    from foretrade.backtests.deflation import expected_best_sharpe
+
+    for place in ledger.places():
+        records = ledger.records(*place)
+        found = ledger.trials(*place)
+        best = max(records, key=lambda record: record["sharpe"] or 0.0)
+        bars = sorted({record["bars"] for record in records})
+        yield (
+            place[0][:8],
+            *place[1:],
+            f"{bars[0]} to {bars[-1]}" if len(bars) > 1 else str(bars[0]),
+            str(found.count),
+            f"{best['sharpe'] or 0.0:.3f}",
+            f"{expected_best_sharpe(found.count, found.variance):.3f}",
+            f"{best['name']} ({best['run']})",
+        )

@@ -1,0 +1,236 @@
+"""A sweep is as many runs of the environment, bit for bit; its numbers are those of plain formulas."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import cache
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from ledger_account import fixed_notional
+from numpy.testing import assert_allclose, assert_array_equal
+from scipy import stats
+
+from foretrade.backtests.sweep import Sweep, sweep, sweep_moments
+from foretrade.envs.actions import WeightActions
+from foretrade.envs.market import MarketEnv
+from foretrade.markets.costs import FREE, Costs
+from foretrade.markets.features import compute_features
+from foretrade.markets.orders import REASONS, reasons
+from foretrade.markets.rules import Rules
+from foretrade.markets.synthetic import random_walk
+
+WALK = random_walk(420, volatility=0.2, seed=9)  # wild enough for leveraged accounts to be ruined
+PANEL = random_walk(360, symbols=3, volatility=0.06, seed=4)
+START = 275
+FILLS = ["next_close", "next_open", "same_close"]
+
+
+def with_actions_and_gaps(bars):
+    split, dividend = np.ones_like(bars.close), np.zeros_like(bars.close)
+    split[300, 0], dividend[290::9, 0] = 2.0, 0.7
+    fields = {name: getattr(bars, name).copy() for name in ("open", "high", "low", "close", "volume")}
+    for values in fields.values():
+        values[310:314, 1] = np.nan
+        values[330:, 2] = np.nan
+    return replace(bars, split=split, dividend=dividend, **fields)
+
+
+MARKETS = {"walk": WALK, "panel": PANEL, "with actions and gaps": with_actions_and_gaps(PANEL)}
+bps = st.sampled_from([0.0, 3.0, 40.0])
+linear = st.builds(Costs, bps, bps, bps, bps, bps)
+every_cost = st.builds(
+    Costs,
+    bps,
+    bps,
+    bps,
+    bps,
+    bps,
+    fee_per_unit=st.sampled_from([0.0, 0.01]),
+    minimum_fee=st.sampled_from([0.0, 5.0]),
+    impact_bps=bps,
+    quadratic=st.sampled_from([0.0, 1e-3]),
+)
+simple_rules = st.builds(
+    Rules,
+    max_leverage=st.sampled_from([0.7, 1.0, 3.0]),
+    max_net=st.sampled_from([None, 0.5]),
+    no_trade_band=st.sampled_from([0.0, 0.2]),
+)
+every_rule = (
+    st.builds(
+        Rules,
+        max_leverage=st.sampled_from([1.0, 3.0]),
+        max_net=st.sampled_from([None, 0.5]),
+        no_trade_band=st.sampled_from([0.0, 0.2]),
+        lot_size=st.sampled_from([0.0, 10.0]),
+        minimum_order=st.sampled_from([0.0, 1e5]),
+        max_participation=st.sampled_from([0.01, 1.0]),
+        unfilled=st.sampled_from(["cancel", "carry"]),
+        maintenance_margin=st.sampled_from([0.0, 0.3]),
+        margin_check=st.sampled_from(["close", "high_low"]),
+        delist_after_bars=st.sampled_from([0, 3]),
+    )
+    | fixed_notional
+)
+scales = st.sampled_from([1.0, 0.0, 2.5])
+
+
+features = cache(compute_features)
+
+
+def draw(seed, steps, *shape, most=3.0):
+    """Targets a float32 can hold, as the environment's actions are."""
+    rng = np.random.default_rng(seed)
+    kept = rng.uniform(size=(steps, *shape)) < 0.2
+    values = rng.uniform(-most, most, (steps, *shape)) * rng.choice([0.0, 0.3, 1.0], (1, *shape))
+    values = np.where(rng.uniform(size=values.shape) < 0.1, np.round(values), values)
+    for k in range(1, steps):
+        values[k] = np.where(kept[k], values[k - 1], values[k])
+    return values.astype(np.float32).astype(np.float64)
+
+
+def assert_equals_the_environment(bars, weights, played: Sweep, which, cost_scale, **terms):
+    """One strategy of a sweep against the environment, step by step."""
+    env = MarketEnv(
+        bars,
+        features(bars),
+        symbols=bars.symbols,
+        reward="simple_return",
+        actions=WeightActions(-3.0, 3.0),
+        initial_equity=played.initial_equity,
+        **terms,
+    )
+    options = {"start": played.rows.start, "cost_scale": cost_scale, "episode_bars": len(played.rows)}
+    _, info = env.reset(seed=0, options=options)
+    equity = [info["equity"]]
+    told: dict[str, int] = dict.fromkeys(REASONS, 0)
+    turnover = 0.0
+    for target in weights[..., which]:
+        _, _, terminated, truncated, info = env.step(np.atleast_1d(target).astype(np.float32))
+        turnover += info["traded"] / equity[-1]
+        equity.append(info["equity"])
+        for code in np.atleast_1d(info["reason"]):
+            for name in reasons(code):
+                told[name] += 1
+        if terminated or truncated:
+            break
+    steps = len(equity) - 1
+    assert_array_equal(played.equity[: steps + 1, which], equity)
+    assert played.ruined[which] == terminated
+    assert played.steps[which] == steps
+    assert (played.equity[steps:, which] == equity[-1]).all()
+    assert {name: played.reasons[name][which] for name in REASONS} == told
+    assert_allclose(played.turnover[which], turnover / steps * bars.periods_per_year, rtol=1e-12)
+
+
+@settings(max_examples=30)
+@given(
+    st.sampled_from(sorted(MARKETS)), every_cost, every_rule, st.sampled_from(FILLS), scales,
+    st.integers(0, 9),
+)  # fmt: skip
+def test_a_sweep_has_the_bits_of_the_environment(name, costs, rules, fill, scale, seed):
+    bars = MARKETS[name]
+    weights = draw(seed, 80, len(bars.symbols), 3)
+    terms = {"costs": costs, "rules": rules, "fill": fill}
+    rows = range(START, START + 80)
+    played = sweep(bars, weights, rows=rows, cost_scale=np.array([1.0, scale, 1.0]), **terms)
+    assert played.idealised == (fill == "same_close")
+    for which, level in ((0, 1.0), (1, scale)):
+        assert_equals_the_environment(bars, weights, played, which, level, **terms)
+
+
+@settings(max_examples=30)
+@given(linear, simple_rules, st.sampled_from(FILLS), scales, st.integers(0, 99))
+def test_so_has_one_of_proportional_costs(costs, rules, fill, scale, seed):
+    weights = draw(seed, 120, 5)
+    terms = {"costs": costs, "rules": rules, "fill": fill}
+    played = sweep(WALK, weights, rows=range(START, START + 120), cost_scale=scale, **terms)
+    for which in range(2):
+        assert_equals_the_environment(WALK, weights, played, which, scale, **terms)
+
+
+def test_moments_are_those_of_the_equity():
+    weights = draw(1, len(WALK) - 1, 200)
+    kept, summed = (play(WALK, weights, rules=Rules(3.0)) for play in (sweep, sweep_moments))
+    assert kept.ruined.any()
+    assert not kept.ruined.all()
+    for name in ("final_equity", "steps", "turnover", "cost", "ruined"):
+        assert_array_equal(getattr(kept, name), getattr(summed, name))
+    for n, steps in enumerate(kept.steps):
+        equity = kept.equity[: steps + 1, n]
+        returns = equity[1:] / equity[:-1] - 1
+        fall = equity / np.maximum.accumulate(equity) - 1
+        assert_allclose(summed.mean[n], returns.mean(), rtol=1e-9, atol=1e-15)
+        assert_allclose(summed.variance[n], returns.var(ddof=1), rtol=1e-9)
+        assert_allclose(summed.skew[n], stats.skew(returns), rtol=1e-9, atol=1e-9)
+        assert_allclose(summed.kurtosis[n], stats.kurtosis(returns, fisher=False), rtol=1e-9)
+        assert_allclose(summed.max_drawdown[n], fall.min(), rtol=1e-12)
+
+
+def test_what_is_never_invested_has_no_shape():
+    idle = sweep_moments(WALK, np.zeros((len(WALK) - 1, 1)))
+    assert idle.mean[0] == idle.variance[0] == idle.turnover[0] == idle.max_drawdown[0] == 0
+    assert np.isnan([idle.skew[0], idle.kurtosis[0]]).all()
+
+
+def test_one_step_has_no_variance():
+    moments = sweep_moments(WALK, np.ones((1, 1)), rows=range(1))
+    assert moments.steps[0] == 1
+    assert np.isnan(moments.variance[0])
+
+
+def test_threads_and_company_change_no_bit():
+    weights = draw(2, 100, 300)
+    rows = range(START, START + 100)
+    alone = sweep(WALK, weights, rows=rows)
+    assert_array_equal(sweep(WALK, weights, rows=rows, threads=3).equity, alone.equity)
+    for which in (0, 150, 299):
+        assert_array_equal(
+            sweep(WALK, weights[:, [which]], rows=rows).equity[:, 0], alone.equity[:, which]
+        )
+
+
+def test_each_strategy_has_its_own_cost_level():
+    weights = np.repeat(draw(3, 100, 1), 3, axis=1)
+    rows = range(START, START + 100)
+    swept = sweep(WALK, weights, rows=rows, cost_scale=np.array([0.0, 1.0, 4.0]))
+    for n, scale in enumerate((0.0, 1.0, 4.0)):
+        alone = sweep(WALK, weights[:, [n]], rows=rows, cost_scale=scale)
+        assert_array_equal(swept.equity[:, [n]], alone.equity)
+    assert_array_equal(swept.equity[:, 0], sweep(WALK, weights, rows=rows, costs=FREE).equity[:, 0])
+
+
+def test_orders_that_were_reduced_are_counted():
+    weights = np.array([[2.0, 0.5], [2.0, 0.5001], [2.0, 0.0]])
+    rules = Rules(max_leverage=1.0, no_trade_band=0.05)
+    swept = sweep(random_walk(4), weights, rows=range(3), rules=rules)
+    assert swept.reasons["leverage"].tolist() == [3, 0]
+    assert swept.reasons["band"][1] == 1
+
+
+@pytest.mark.parametrize(
+    ("weights", "terms", "message"),
+    [
+        (np.full((3, 2), np.nan), {"rows": range(3)}, "step 0, WALK0, strategy 0 is nan"),
+        (np.full((3, 2), np.inf), {"rows": range(3)}, "is inf"),
+        (np.zeros((3, 2)), {}, "3 rows of targets for 419 decisions"),
+        (np.zeros((3, 2)), {"rows": range(417, 420)}, "end before the last"),
+        (np.zeros((3, 2)), {"rows": range(-1, 2)}, "consecutive"),
+        (np.zeros((3, 2)), {"rows": range(0, 6, 2)}, "consecutive"),
+        (np.zeros(3), {"rows": range(3)}, "expected"),
+        (np.zeros((3, 0)), {"rows": range(3)}, "expected"),
+        (np.zeros((3, 2, 2)), {"rows": range(3)}, "1 symbols"),
+        (np.zeros((3, 2)), {"rows": range(3), "cost_scale": [1.0, 2.0, 3.0]}, "cost_scale"),
+        (np.zeros((3, 2)), {"rows": range(3), "cost_scale": -1.0}, "cost_scale"),
+        (np.zeros((3, 2)), {"rows": range(3), "initial_equity": 0.0}, "initial_equity"),
+        (np.zeros((3, 2)), {"rows": range(3), "threads": 0}, "threads"),
+        (np.zeros((3, 2)), {"rows": range(3), "fill": "last_close"}, "fill"),
+    ],
+)
+def test_what_cannot_be_played_is_refused(weights, terms, message):
+    for play in (sweep, sweep_moments):
+        with pytest.raises(ValueError, match=message):
+            play(WALK, weights, **terms)

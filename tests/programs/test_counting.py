@@ -1,0 +1,131 @@
+"""A user cannot forget to count: every look is in the ledger, once, and its loss is seen."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from rich.console import Console
+from typer.testing import CliRunner
+
+from foretrade.cli import app
+from foretrade.config import read_config
+from foretrade.counting import compared, faults, ledger_of, record_run, state
+from foretrade.experiment import run_steps
+from foretrade.job import Job
+from foretrade.results import build_report
+from foretrade.rundir import RunDirectory
+
+SMALL = Path(__file__).parent / "small.toml"
+CHEAP = ('forecast.members=["ridge"]', "forecast.settings={}", "forecast.baselines=[]", "seeds=1")
+
+
+def job_of(folder: Path, *overrides: str) -> Job:
+    config = read_config(SMALL, overrides=[*CHEAP, *overrides])
+    return Job(RunDirectory.create(folder, config), Console(quiet=True), workers=2)
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory) -> Path:
+    """A folder with one run, backtested."""
+    folder = tmp_path_factory.mktemp("runs")
+    run_steps(job_of(folder / "first"), ("forecast", "train", "backtest"))
+    return folder
+
+
+@pytest.fixture
+def first(runs) -> Job:
+    return job_of(runs / "first")
+
+
+def trials(job: Job, block: str) -> list[str]:
+    place = (job.bars.content_hash, job.symbol, block)
+    return [f"{r['kind']} {r['name']}" for r in ledger_of(job).records(*place)]
+
+
+def test_every_look_of_a_run_is_a_trial(first):
+    steps = pd.read_csv(first.run.path / "policy" / "ppo-seed-0" / "validation.csv")["steps"]
+    agents = ("ppo-seed-0", "ppo-without-forecasts-seed-0")
+    assert trials(first, "validation")[:4] == [f"checkpoint {a}@{n}" for a in agents for n in steps]
+    rules = ("moving-average", "sign-ensemble", "voltarget-ensemble", "sign-ridge", "voltarget-ridge")
+    expected = [f"policy {name}" for name in agents] + [f"rule {name}" for name in rules]
+    assert trials(first, "test") == [*expected, "forecaster ensemble", "forecaster ridge"]
+    found = compared(first)
+    assert (found.count, found.whole) == (4 + 9, True)
+
+
+def test_the_returns_of_a_checkpoint_are_those_that_it_was_chosen_by(first):
+    ledger = ledger_of(first)
+    place = (first.bars.content_hash, first.symbol, "validation")
+    growth = [float(np.log1p(ledger.returns(r)).sum()) for r in ledger.records(*place)[:2]]
+    told = pd.read_csv(first.run.path / "policy" / "ppo-seed-0" / "validation.csv")["log_growth"]
+    np.testing.assert_allclose(growth, told, rtol=1e-9)
+
+
+def test_nothing_is_counted_twice(first):
+    ledger, before = ledger_of(first).path, state(first)
+    content, manifest = ledger.read_bytes(), (first.run.path / "manifest.json").stat().st_mtime_ns
+    record_run(first)
+    assert ledger.read_bytes() == content
+    assert (first.run.path / "manifest.json").stat().st_mtime_ns == manifest
+    assert state(first) == before
+
+
+def test_other_settings_add_up_and_deflate_the_first_run(first, runs):
+    before, known = build_report(first), state(first)
+    second = job_of(runs / "second", "ppo.checkpoints=8", "ppo.learning_rate=0.003")
+    run_steps(second, ("forecast", "train"))
+    assert len(trials(second, "validation")) == 4 + 16
+    after = build_report(first)
+    assert after.trials.count == before.trials.count + 16
+    assert compared(second) == after.trials
+    assert state(first) != known  # so that the report step is done again
+    assert deflated(after) < deflated(before), (before.trials, after.trials)
+    assert f"the best of {after.trials.count} trials" in after.verdict()
+
+
+def deflated(report) -> float:
+    from foretrade.backtests.deflation import deflated_sharpe
+
+    returns = report.runs[report.rows[0].median_run].returns.to_numpy()
+    return deflated_sharpe(returns, report.trials.count, report.trials.variance)
+
+
+def test_the_command_lists_trials_and_finds_what_was_done_to_them(first, runs):
+    told = CliRunner().invoke(app, ["trials", str(runs)])
+    assert told.exit_code == 0, told.output
+    assert "trials.jsonl: whole" in told.output.replace("\n", "")
+    path = ledger_of(first).path
+    content = path.read_text()
+    lines = content.splitlines(keepends=True)
+    try:
+        path.write_text(content.replace('"sharpe": ', '"sharpe": 1', 1))
+        told = CliRunner().invoke(app, ["trials", str(runs)])
+        assert told.exit_code == 1
+        assert "trials.jsonl: line 2 does not follow line 1" in told.output.replace("\n", "")
+        assert any("record of trials is broken" in text for text in build_report(first).warnings)
+        assert "(their record is broken)" in build_report(first).verdict()
+
+        path.write_text("".join(lines[:-1]))
+        assert "is missing: there were" in faults(first)[0]
+        record_run(first)  # what the first run did is entered again, what the others did is not
+        assert faults(first)
+    finally:
+        path.write_text(content)
+
+
+def test_a_lost_ledger_is_begun_anew_and_told(first, runs):
+    path = ledger_of(first).path
+    content = path.read_bytes()
+    path.unlink()
+    try:
+        noted = json.loads((first.run.path / "manifest.json").read_text())["trials"]
+        record_run(first)
+        assert compared(first).count == 13
+        assert not compared(first).whole
+        assert json.loads((first.run.path / "manifest.json").read_text())["trials"] == noted
+    finally:
+        path.write_bytes(content)
