@@ -140,9 +140,8 @@ class Report:
         found = [f"Probable leak. {text}." for text in self.alarms()]
         found += [f"{REMEDY}."] * bool(found)
         found += [IDEALISED] * self.idealised
-        return found + [
-            f"The record of trials is broken, there may have been more: {text}" for text in self.faults
-        ]
+        broken = "The record of trials is broken, there may have been more"
+        return found + [f"{broken}: {text}." for text in self.faults]
 
     def markdown(self) -> str:
         """Verdict and tables, for a terminal or a pull request."""
@@ -231,7 +230,7 @@ class Report:
         if self.why is not None:
             charts += [attribution_chart(self.why), attribution_months_chart(self.why)]
             charts.append(deletion_chart(self.why))
-        return charts
+        return [chart for chart in charts if any(len(frame) for frame in chart.data.values())]
 
     def _stress_charts(self, bold: Sequence[str]) -> list[Chart]:
         stressed = {

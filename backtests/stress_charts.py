@@ -37,7 +37,7 @@ def cost_chart(stressed: Mapping[str, Stress], bold: Sequence[str]) -> Chart:
             "color": colour("strategy", labels),
         },
     }
-    spec = {"height": 260, "layer": [lines, level(0), dots]}
+    spec = {"height": 260, "layer": [lines, level(0), *([dots] if points else [])]}
     data = {
         "lines": pd.DataFrame(rows, columns=["strategy", "scale", "sharpe"]),
         "even": pd.DataFrame(points, columns=["strategy", "scale"]),

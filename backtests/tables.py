@@ -16,9 +16,9 @@ from foretrade.backtests.stress import Stress
 
 RATIO_NOTE = (
     "PSR: probability that the true Sharpe ratio is positive. Needed: years after which a Sharpe ratio "
-    "like this one would be above zero with 95 % confidence, if it lasts (minimum track record). Value at risk and expected shortfall: at "
-    "5 %, historical, a bar. Alpha and beta: against buy and hold. Refused: share of orders that were "
-    "cut, rounded, refused or overruled."
+    "like this one would be above zero with 95 % confidence, if it lasts (minimum track record). Value "
+    "at risk and expected shortfall: at 5 %, historical, a bar. Alpha and beta: against buy and hold. "
+    "Refused: share of orders that were cut, rounded, refused or overruled."
 )
 FORECAST_COLUMNS = {
     "IC": ("ic", "{:.3f}"),
