@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -156,7 +155,11 @@ def report(
     """Table, pictures and tear sheets of a run."""
     job = _do(("report",), target, out, seed, set_, workers, show_table=True, tearsheets=tearsheets)
     if open_:
-        _open(job.run.path / "report.html")
+        from foretrade.pages import open_in_browser
+
+        page = job.run.path / "report.html"
+        if not open_in_browser(page):
+            errors.print(f"no browser to open here; the page is {page}", markup=False, soft_wrap=True)
     if into is not None:
         _splice(into, (job.run.path / "report.md").read_text(encoding="utf-8"))
 
@@ -322,21 +325,6 @@ def _print_table(job: Job, page: Report) -> None:
     output.print(
         f"report: {job.run.path / 'report.html'}", markup=False, highlight=False, soft_wrap=True
     )
-
-
-def _open(path: Path) -> None:
-    """Show a page in the browser, or say that there is none."""
-    import webbrowser
-
-    if not (_has_display() and webbrowser.open(path.resolve().as_uri())):
-        errors.print(f"no browser to open here; the page is {path}", markup=False, soft_wrap=True)
-
-
-def _has_display() -> bool:
-    """Whether windows can be shown; a text browser would take over the terminal."""
-    if sys.platform in ("darwin", "win32"):
-        return True
-    return bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
 
 
 def _describe(bars: Bars) -> None:
