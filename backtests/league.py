@@ -103,9 +103,11 @@ def table_cells(rows: Sequence[Row]) -> tuple[list[str], list[list[str]]]:
     return header, [_cells(row) for row in rows]
 
 
-def markdown_table(rows: Sequence[Row]) -> str:
-    """The table in GitHub's Markdown."""
+def markdown_table(rows: Sequence[Row], marks: Mapping[str, str] | None = None) -> str:
+    """The table in GitHub's Markdown; ``marks`` follow the labels that they name."""
     header, cells = table_cells(rows)
+    for row, line in zip(rows, cells, strict=True):
+        line[0] += (marks or {}).get(row.strategy.label, "")
     lines = [header, ["---", *["--:"] * (len(header) - 1)], *cells]
     return "\n".join("| " + " | ".join(line) + " |" for line in lines) + "\n"
 

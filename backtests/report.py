@@ -1,20 +1,63 @@
-"""``report.html``: the verdict in words, the table, the pictures; one file, no outside resource."""
+"""``report.html`` and its Markdown twin: the verdict in words, the tables, the pictures.
+
+One file without outside resources. Its policy lets one script run, named by its hash: it sorts tables
+and redraws the pictures. Without it, verdict, tables and still pictures are all there.
+"""
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
-from foretrade.backtests import pictures
+from jinja2.utils import htmlsafe_json_dumps
+from markupsafe import Markup
+
+from foretrade.backtests.alarms import REMEDY, alarms
+from foretrade.backtests.charts import (
+    drawdown_chart,
+    equity_chart,
+    monthly_chart,
+    position_chart,
+    rolling_sharpe_chart,
+)
 from foretrade.backtests.engine import Run
+from foretrade.backtests.explanation import Explanation
+from foretrade.backtests.forecast_charts import (
+    ForecastView,
+    attribution_chart,
+    attribution_months_chart,
+    coverage_chart,
+    deletion_chart,
+    pit_chart,
+    quality_chart,
+    weights_chart,
+)
 from foretrade.backtests.league import Row, markdown_table, number, table_cells
+from foretrade.backtests.stress import Stress
+from foretrade.backtests.stress_charts import cost_chart, delay_chart
+from foretrade.backtests.tables import (
+    RATIO_NOTE,
+    Line,
+    forecast_table,
+    ratio_table,
+    stress_table,
+    why_table,
+)
 from foretrade.backtests.trials import Trials
+from foretrade.backtests.vega import Chart, javascript
 from foretrade.backtests.verdict import judge
-from foretrade.pages import data_uri, render
+from foretrade.pages import render
 from foretrade.storage import write_text
+
+DRAWN = 12  # strategies in pictures of lines; the table has all
+IDEALISED = (
+    "Idealised fills (same close): orders trade at the very close on which they were decided; nobody "
+    "gets such fills."
+)
 
 
 @dataclass(frozen=True)
@@ -28,8 +71,12 @@ class Report:
         runs: By name.
         forecasts: Scores of each forecaster on the test block.
         trials: For the deflated Sharpe ratio.
-        warnings: What a reader must know about the data or the fills.
+        warnings: What a reader must know about the data.
         tearsheets: Run name to the relative path of its tear sheet.
+        stress: By run name; see :class:`Stress`.
+        why: Attribution of the agent's actions.
+        view: Forecasts on the test block.
+        faults: What is wrong with the record of trials.
     """
 
     title: str
@@ -40,8 +87,31 @@ class Report:
     forecasts: Mapping[str, Mapping[str, float | None]]
     trials: Trials
     periods_per_year: float
-    warnings: Sequence[str]
-    tearsheets: Mapping[str, str]
+    warnings: Sequence[str] = ()
+    tearsheets: Mapping[str, str] = field(default_factory=dict)
+    stress: Mapping[str, Stress] = field(default_factory=dict)
+    why: Explanation | None = None
+    view: ForecastView | None = None
+    faults: Sequence[str] = ()
+
+    @property
+    def idealised(self) -> bool:
+        """Whether any run filled its orders at the close on which they were decided."""
+        return any(run.idealised for run in self.runs.values())
+
+    @property
+    def leading(self) -> list[Row]:
+        """The agent, the benchmark, and the best of the others by net Sharpe ratio."""
+        agent = self.rows[0]
+        benchmark = next(row for row in self.rows if row.strategy.label == self.benchmark)
+        others = [
+            row for row in self.rows if row not in (agent, benchmark) and row.scores.sharpe > -math.inf
+        ]
+        return [agent, benchmark, *sorted(others, key=lambda row: -row.scores.sharpe)[:1]]
+
+    def alarms(self) -> list[str]:
+        """What is too good to be true; see :func:`foretrade.backtests.alarms.alarms`."""
+        return alarms(self.rows, self.runs, self.stress, self.periods_per_year)
 
     def verdict(self) -> str:
         """In words: is there an edge after costs, and how sure is that."""
@@ -65,25 +135,67 @@ class Report:
             f"show by luck: {found.deflated:.2f}."
         )
 
+    def notices(self) -> list[str]:
+        """Alarms, idealised fills and a broken chain of trials: what must be read first."""
+        found = [f"Probable leak. {text}." for text in self.alarms()]
+        found += [f"{REMEDY}."] * bool(found)
+        found += [IDEALISED] * self.idealised
+        broken = "The record of trials is broken, there may have been more"
+        return found + [f"{broken}: {text}." for text in self.faults]
+
     def markdown(self) -> str:
-        """Verdict and table, for a terminal or a pull request."""
+        """Verdict and tables, for a terminal or a pull request."""
+        first = "".join(f"**{text}**\n\n" for text in self.notices())
         notes = "".join(f"- {text}\n" for text in self.warnings)
-        setting = "; ".join(f"{key}: {value}" for key, value in self.setting.items())
-        return (
-            f"**{self.verdict()}**\n\n{markdown_table(self.rows)}\n{setting}.\n\n{notes}".rstrip() + "\n"
-        )
+        fills = {"Fills": "**same close**"} if self.idealised and "Fills" in self.setting else {}
+        setting = "; ".join(f"{key}: {value}" for key, value in {**self.setting, **fills}.items())
+        marks = {row.strategy.label for row in self.rows if self._same_close(row)}
+        table = markdown_table(self.rows, dict.fromkeys(marks, " **(same close)**"))
+        header, lines = stress_table(self.rows, self.stress)
+        stressed = _markdown(header, lines) + "\n" if lines else ""
+        text = f"{first}**{self.verdict()}**\n\n{table}\n{stressed}{setting}.\n\n{notes}"
+        return text.rstrip() + "\n"
 
     def html(self) -> str:
         """The whole page; every text is escaped."""
+        charts = self._charts()
+        script = javascript() + "\n" + (Path(__file__).parent / "page.js").read_text(encoding="utf-8")
         header, cells = table_cells(self.rows)
-        links = [self.tearsheets.get(row.median_run, "") for row in self.rows]
+        stress_header, stress_rows = stress_table(self.rows, self.stress)
+        ratio_header, ratio_rows = ratio_table(
+            self.rows, self.runs, self._run_of_benchmark, self.periods_per_year
+        )
+        forecast_header, forecast_rows = forecast_table(self.forecasts)
+        why_header, why_rows = why_table(self.why)
         return render(
             Path(__file__).parent / "report.html.jinja",
             report=self,
             verdict=self.verdict(),
+            remedy=REMEDY,
+            idealised=IDEALISED,
             header=header,
-            table=list(zip(cells, links, [row.strategy.note for row in self.rows], strict=True)),
-            pictures=self._pictures(),
+            table=[
+                Line(
+                    tuple(line),
+                    note=row.strategy.note,
+                    link=self.tearsheets.get(row.median_run, ""),
+                    idealised=self._same_close(row),
+                )
+                for row, line in zip(self.rows, cells, strict=True)
+            ],
+            stress_header=stress_header,
+            stress_rows=stress_rows,
+            ratio_header=ratio_header,
+            ratio_rows=ratio_rows,
+            ratio_note=RATIO_NOTE,
+            forecast_header=forecast_header,
+            forecast_rows=forecast_rows,
+            why_header=why_header,
+            why_rows=why_rows,
+            charts=charts,
+            packed=htmlsafe_json_dumps([chart.packed() for chart in charts], allow_nan=False),
+            script=Markup(script),  # our own, and bundled by vl-convert
+            script_hash=_hash_source(script),
         )
 
     def write(self, folder: Path) -> list[Path]:
@@ -92,15 +204,53 @@ class Report:
         write_text(folder / "report.md", self.markdown())
         return [folder / "report.html", folder / "report.md"]
 
-    def _pictures(self) -> list[dict[str, Any]]:
-        shown = {row.strategy.label: self.runs[row.median_run] for row in self.rows[:6]}
-        bands = {
-            row.strategy.label: [self.runs[name] for name in row.strategy.runs] for row in self.rows
+    def _same_close(self, row: Row) -> bool:
+        return self.runs[row.median_run].idealised
+
+    @property
+    def _run_of_benchmark(self) -> Run:
+        return self.runs[self.leading[1].median_run]
+
+    def _charts(self) -> list[Chart]:
+        """Pictures in the order of the page."""
+        lines = {row.strategy.label: self.runs[row.median_run] for row in self.rows[:DRAWN]}
+        bold = [row.strategy.label for row in self.leading]
+        first = {row.strategy.label: self.runs[row.median_run] for row in self.leading[:2]}
+        bands = {row.strategy.label: [self.runs[n] for n in row.strategy.runs] for row in self.rows}
+        days_per_year = _days_per_year(next(iter(lines.values())), self.periods_per_year)
+        charts = [equity_chart(lines, bands, bold), drawdown_chart(lines, bold)]
+        charts.append(rolling_sharpe_chart(first, days_per_year))
+        if all(len(run.symbols) == 1 for run in lines.values()):
+            charts.append(position_chart(lines, None if self.view is None else self.view.ensemble))
+        charts += self._stress_charts(bold)
+        charts += [monthly_chart(lines), quality_chart(self.forecasts)]
+        if self.view is not None:
+            charts += [weights_chart(self.view.weights), pit_chart(self.view.pits)]
+            charts.append(coverage_chart(self.view.inside, self.view.nominal))
+        if self.why is not None:
+            charts += [attribution_chart(self.why), attribution_months_chart(self.why)]
+            charts.append(deletion_chart(self.why))
+        return [chart for chart in charts if any(len(frame) for frame in chart.data.values())]
+
+    def _stress_charts(self, bold: Sequence[str]) -> list[Chart]:
+        stressed = {
+            row.strategy.label: self.stress[row.median_run]
+            for row in self.rows[:DRAWN]
+            if row.median_run in self.stress
         }
-        drawn = (
-            ("Equity after costs (shaded: range over seeds)", pictures.equity_curves(shown, bands)),
-            ("Drawdowns", pictures.drawdowns(shown)),
-            ("Positions over time", pictures.positions(shown)),
-            ("Forecast quality on the test block", pictures.forecast_quality(self.forecasts)),
-        )
-        return [{"title": title, "data": data_uri(svg)} for title, svg in drawn]
+        return [cost_chart(stressed, bold), delay_chart(stressed)] if stressed else []
+
+
+def _markdown(header: Sequence[str], lines: Sequence[Line]) -> str:
+    rows = [header, ["---", *["--:"] * (len(header) - 1)], *(line.cells for line in lines)]
+    return "".join("| " + " | ".join(row) + " |\n" for row in rows)
+
+
+def _hash_source(script: str) -> str:
+    """The script's name in a content security policy."""
+    return "sha256-" + base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+
+
+def _days_per_year(run: Run, periods_per_year: float) -> float:
+    returns = run.returns
+    return periods_per_year * returns.index.nunique() / len(returns)

@@ -135,9 +135,24 @@ def report(
     set_: Set = None,
     workers: Workers = 0,
     into: Into = None,
+    tearsheets: Annotated[
+        str,
+        typer.Option(
+            metavar="all|none|NAME,…",
+            help="Strategies that get a quantstats tear sheet.",
+            show_default="agent, benchmark, best of the others",
+        ),
+    ] = "default",
+    open_: Annotated[bool, typer.Option("--open", help="Show the page in the browser.")] = False,
 ) -> None:
     """Table, pictures and tear sheets of a run."""
-    job = _do(("report",), target, out, seed, set_, workers, show_table=True)
+    job = _do(("report",), target, out, seed, set_, workers, show_table=True, tearsheets=tearsheets)
+    if open_:
+        from foretrade.pages import open_in_browser
+
+        page = job.run.path / "report.html"
+        if not open_in_browser(page):
+            errors.print(f"no browser to open here; the page is {page}", markup=False, soft_wrap=True)
     if into is not None:
         from foretrade.terminal import splice
 
@@ -228,25 +243,18 @@ def trials(
 def check(
     part: Annotated[
         str,
-        typer.Argument(
-            metavar="MODULE:OBJECT", help="Forecaster, feature function, agent or environment."
-        ),
+        typer.Argument(metavar="MODULE:OBJECT", help="Forecaster, features, agent or environment."),
     ],
 ) -> None:
     """Try a part of your own against the contracts: no peeking, same bits, right shapes."""
     from foretrade.envs.market import MarketEnv
     from foretrade.markets.synthetic import random_walk
+    from foretrade.terminal import print_checks
     from foretrade.testing import check as run_checks
     from foretrade.testing import load_part
 
     env = MarketEnv(random_walk(500))
-
-    failed = 0
-    for name, result in run_checks(load_part(part, env), env).items():
-        failed += result != "passed"
-        colour = "green" if result == "passed" else "red"
-        output.print(f"[{colour}]{name}[/{colour}]: {result}", highlight=False)
-    if failed:
+    if not print_checks(output, run_checks(load_part(part, env), env)):
         raise typer.Exit(1)
 
 
@@ -271,13 +279,14 @@ def _do(
     workers: int,
     *,
     show_table: bool = False,
+    tearsheets: str = "default",
 ) -> Job:
     from foretrade.experiment import run_steps
     from foretrade.job import Job
     from foretrade.results import build_report
     from foretrade.terminal import print_report
 
-    job = Job(_run_directory(target, out, seed, overrides or []), output, workers)
+    job = Job(_run_directory(target, out, seed, overrides or []), output, workers, tearsheets)
     output.print(f"run: {job.run.path}", highlight=False)
     with _says_how_to_go_on(job):
         run_steps(job, steps)

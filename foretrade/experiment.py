@@ -9,9 +9,10 @@ from dataclasses import dataclass, replace
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from foretrade.agents.ppo_config import PPOConfig
+from foretrade.config import ConfigError
 from foretrade.counting import record_checkpoints, record_run, record_strategies, state
 from foretrade.envs.episodes import Episodes
 from foretrade.envs.market import MarketEnv
@@ -24,6 +25,7 @@ from foretrade.lineup import (
     means,
     policy_names,
     rules,
+    strategies,
 )
 from foretrade.luck import luck
 from foretrade.progress import progress
@@ -38,9 +40,13 @@ from foretrade.storage import (
     read_json,
     write_json,
 )
+from foretrade.stress import explain, stress_tests
 from foretrade.workers import run_parallel
 
 if TYPE_CHECKING:
+    from foretrade.agents.base import Agent
+    from foretrade.agents.store import PolicyAgent
+    from foretrade.backtests.league import Row
     from foretrade.backtests.report import Report
 
 STEPS = ("forecast", "train", "backtest", "report")
@@ -68,7 +74,7 @@ def _inputs(job: Job, step: str) -> str:
         return job.own_code()
     if step == "report":
         record_run(job)  # nothing new, unless the ledger of trials was lost
-        return content_hash(job.bars.content_hash, state(job))
+        return content_hash(job.bars.content_hash, state(job), job.tearsheets)
     return job.bars.content_hash
 
 
@@ -173,29 +179,49 @@ def policy_tasks(job: Job, folder: Path, seeds: Mapping[str, int], **view: Any) 
 
 
 def backtest(job: Job) -> list[Path]:
-    """Play every strategy once through the test block: ``ledger.parquet`` and ``scores.json``."""
-    from foretrade.agents.store import load_policy
+    """Play every strategy once through the test block: ``ledger.parquet`` and ``scores.json``.
+
+    ``diagnosis.json`` holds the stress tests of every row of the table, and why the agent traded.
+    """
     from foretrade.backtests.engine import run, write_runs
+    from foretrade.backtests.league import league_rows
     from foretrade.backtests.metrics import score_run
 
     job.record_data()
-    runs = []
+    contenders = _contenders(job)
+    runs = [run(agent, env, name=name) for name, (agent, env) in contenders.items()]
+    ledger, scores = job.run.path / "ledger.parquet", job.run.path / "scores.json"
+    written = write_runs(runs, ledger)
+    results = {r.name: score_run(r, job.bars.periods_per_year) for r in runs}
+    stored = {name: one.as_dict() for name, one in results.items()}
+    write_json(scores, {"strategies": stored, "forecasts": forecast_scores(job)})
+    record_strategies(job)
+    shown = [row.median_run for row in league_rows(strategies(job), results)]
+    policy, market = contenders[shown[0]]
+    diagnosis = job.run.path / "diagnosis.json"
+    write_json(
+        diagnosis,
+        {
+            "stress": stress_tests(job, contenders, shown),
+            "why": explain(job, shown[0], cast("PolicyAgent", policy), market).as_dict(),
+        },
+    )
+    return [*written, scores, diagnosis]
+
+
+def _contenders(job: Job) -> dict[str, tuple[Agent, MarketEnv]]:
+    """Everybody who plays the test block, and the market each one plays in, by name of the run."""
+    from foretrade.agents.store import load_policy
+
+    found: dict[str, tuple[Agent, MarketEnv]] = {}
     for agent, forecasts in SEES_FORECASTS.items():
         env = job.env("test", forecasts=forecasts)
-        runs += [
-            run(load_policy(job.run.path / "policy" / name), env, name=name)
-            for name in policy_names(job, agent)
-        ]
+        for name in policy_names(job, agent):
+            found[name] = load_policy(job.run.path / "policy" / name), env
     market = job.env("test", observe=[*job.features.names, *means(job)])
     plain = job.benchmark_env("test")
-    runs += [run(rule, plain, name=name) for name, rule in benchmarks(plain).items()]
-    runs += [run(rule, market, name=name) for name, rule in rules(job, market).items()]
-    ledger, scores = job.run.path / "ledger.parquet", job.run.path / "scores.json"
-    write_runs(runs, ledger)
-    results = {r.name: score_run(r, job.bars.periods_per_year).as_dict() for r in runs}
-    write_json(scores, {"strategies": results, "forecasts": forecast_scores(job)})
-    record_strategies(job)
-    return [ledger, scores]
+    found |= {name: (rule, plain) for name, rule in benchmarks(plain).items()}
+    return found | {name: (rule, market) for name, rule in rules(job, market).items()}
 
 
 def report(job: Job) -> list[Path]:
@@ -215,10 +241,12 @@ def report(job: Job) -> list[Path]:
 
 
 def _tearsheets(job: Job, page: Report) -> list[str]:
-    """Draw one a row; the names of the runs that have one: cash has none."""
+    """Draw those asked for; the names of the runs that have one: cash has none."""
     from foretrade.backtests.tearsheet import write_tearsheet
 
-    names = [row.median_run for row in page.rows]
+    rows = _asked_for(job.tearsheets, page)
+    names = [row.median_run for row in rows]
+    shutil.rmtree(job.run.path / "tearsheets", ignore_errors=True)  # of an earlier wish
     paths = [job.run.path / "tearsheets" / f"{name}.html" for name in names]
     drawings = [
         partial(
@@ -229,7 +257,7 @@ def _tearsheets(job: Job, page: Report) -> list[str]:
             title=f"{job.config.name}: {row.strategy.label}",
             periods_per_year=job.bars.periods_per_year,
         )
-        for row, path in zip(page.rows, paths, strict=True)
+        for row, path in zip(rows, paths, strict=True)
     ]
     with progress(job.console, "report", {"tear sheets": len(drawings)}) as show:
         drawn = run_parallel(
@@ -240,3 +268,19 @@ def _tearsheets(job: Job, page: Report) -> list[str]:
             tick=lambda: show({"tear sheets": sum(path.exists() for path in paths)}),
         )
     return [name for name, made in zip(names, drawn, strict=True) if made]
+
+
+def _asked_for(wish: str, page: Report) -> list[Row]:
+    """Rows whose tear sheets are to be drawn; see :class:`Job`."""
+    if wish == "default":
+        return page.leading
+    if wish in ("all", "none"):
+        return list(page.rows) if wish == "all" else []
+    by_name = {name: row for row in page.rows for name in (row.strategy.label, *row.strategy.runs)}
+    names = [name.strip() for name in wish.split(",")]
+    for name in names:
+        if name not in by_name:
+            raise ConfigError(
+                f"tear sheets of {name!r}: no such strategy; there are all, none, {', '.join(by_name)}"
+            )
+    return [row for row in page.rows if row in [by_name[name] for name in names]]

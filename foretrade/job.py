@@ -32,11 +32,14 @@ class Job:
         run: Where its results go.
         console: Where progress is shown.
         workers: Processes; 0 is one a core. The results do not depend on it.
+        tearsheets: Of which strategies: ``"default"`` (agent, benchmark and the best of the others),
+            ``"all"``, ``"none"``, or labels or names of runs with commas between them.
     """
 
     run: RunDirectory
     console: Console
     workers: int = 0
+    tearsheets: str = "default"
 
     @property
     def config(self) -> Experiment:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import base64
 import io
+import os
+import sys
+import webbrowser
 from pathlib import Path
 from typing import Any
 
@@ -47,3 +50,10 @@ def svg(figure: Figure) -> str:
 def data_uri(picture: str) -> str:
     """An SVG as the source of an image."""
     return "data:image/svg+xml;base64," + base64.b64encode(picture.encode()).decode()
+
+
+def open_in_browser(page: Path) -> bool:
+    """Show a page; False where no window can be: a text browser would take over the terminal."""
+    windows = sys.platform in ("darwin", "win32")
+    windows = windows or bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
+    return windows and webbrowser.open(page.resolve().as_uri())

@@ -6,8 +6,12 @@ import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+import pandas as pd
+
 from foretrade.config import changes
 from foretrade.counting import compared, faults
+from foretrade.forecasters.names import member_name
 from foretrade.job import Job
 from foretrade.lineup import (
     BENCHMARK,
@@ -20,20 +24,25 @@ from foretrade.markets.labels import forward_returns
 from foretrade.storage import read_json
 
 if TYPE_CHECKING:
+    from foretrade.backtests.forecast_charts import ForecastView
     from foretrade.backtests.metrics import Scores
     from foretrade.backtests.report import Report
     from foretrade.forecasters.scores import ForecastScores
+    from foretrade.markets.arrays import Floats
 
 
 def build_report(job: Job) -> Report:
     """The report of a run whose backtest is done; nothing is written."""
     from foretrade.backtests.engine import read_runs
+    from foretrade.backtests.explanation import Explanation
     from foretrade.backtests.league import league_rows
     from foretrade.backtests.report import Report
+    from foretrade.backtests.stress import Stress
 
     runs = read_runs(job.run.path / "ledger.parquet")
     stored = read_json(job.run.path / "scores.json")
     scores = {name: _scores(values) for name, values in stored["strategies"].items()}
+    diagnosis = read_json(job.run.path / "diagnosis.json")
     return Report(
         title=f"{job.config.name}: {job.symbol}",
         setting=setting_of(job, {"Training": _training(job), "Trials": _selection(job)}),
@@ -43,8 +52,41 @@ def build_report(job: Job) -> Report:
         forecasts=stored["forecasts"],
         trials=compared(job),
         periods_per_year=job.bars.periods_per_year,
-        warnings=warnings_of(job),
-        tearsheets={},
+        warnings=[finding.message for finding in inspect_bars(job.bars)],
+        stress={name: Stress.from_dict(values) for name, values in diagnosis["stress"].items()},
+        why=Explanation(**diagnosis["why"]),
+        view=_view(job),
+        faults=faults(job),
+    )
+
+
+def _view(job: Job) -> ForecastView:
+    """The forecasts that were traded, and how well they were calibrated."""
+    from foretrade.backtests.forecast_charts import ForecastView
+    from foretrade.forecasters.ensemble import BOUND
+    from foretrade.forecasters.scores import pit
+
+    rows = job.config.blocks.rows(job.bars)["test"]
+    block = slice(rows.start, rows.stop - job.label.resolution_bars)  # no label from after the block
+    days, labels = job.bars.dates[block], forward_returns(job.bars, job.label)[block, 0]
+
+    def column(name: str) -> Floats:
+        return job.forecasts.column(name)[block, 0]
+
+    members = [member_name(path) for path in job.config.forecast.members]
+    shown = ["ensemble", *members]
+    spreads = {name: column(f"{name}.std") for name in shown}
+    return ForecastView(
+        ensemble=pd.Series(column("ensemble.mean"), days),
+        weights=pd.DataFrame({name: column(f"weight.{name}") for name in members}, index=days),
+        pits={
+            name: pit(labels, column(f"{name}.mean"), np.where(std > 0, std, np.nan))
+            for name, std in spreads.items()
+        },
+        inside=pd.Series(
+            (labels >= column("ensemble.lower")) & (labels <= column("ensemble.upper")), days
+        ),
+        nominal=BOUND,
     )
 
 

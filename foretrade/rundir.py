@@ -26,7 +26,7 @@ CODE = {  # folders whose source a step depends on
     "forecast": ("markets", "forecasters"),
     "train": ("markets", "envs", "agents"),
     "backtest": ("", "markets", "forecasters", "envs", "agents", "backtests"),
-    "report": ("", "markets", "backtests"),
+    "report": ("", "markets", "forecasters", "backtests"),
     "league": ("", "markets", "forecasters", "envs", "agents", "backtests"),
 }
 LIBRARIES = (

@@ -97,7 +97,7 @@ def _distributions() -> Mapping[str, list[str]]:
 
 
 def _sources(folder: Path) -> list[str | bytes]:
-    paths = sorted(path for path in folder.iterdir() if path.suffix in (".py", ".jinja"))
+    paths = sorted(path for path in folder.iterdir() if path.suffix in (".py", ".jinja", ".js"))
     return [part for path in paths for part in (path.name, path.read_bytes())]
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -42,6 +42,14 @@ def print_league(output: Console, folder: Path) -> None:
     output.print(f"page: {folder / 'league.html'}", markup=False, highlight=False, soft_wrap=True)
 
 
+def print_checks(output: Console, results: Mapping[str, str]) -> bool:
+    """What became of each check; whether all passed."""
+    for name, result in results.items():
+        colour = "green" if result == "passed" else "red"
+        output.print(f"[{colour}]{name}[/{colour}]: {result}", highlight=False)
+    return all(result == "passed" for result in results.values())
+
+
 def print_report(output: Console, folder: Path, page: Report) -> None:
     """The league table of a run as far as it fits, the verdict, and where the report is."""
     from foretrade.backtests.league import table_cells, terminal_columns
@@ -54,6 +62,8 @@ def print_report(output: Console, folder: Path, page: Report) -> None:
         table.add_column(header[column], justify="right" if column else "left", no_wrap=True)
     for row in rows:
         table.add_row(*(row[column] for column in columns))
+    for text in page.notices():
+        output.print(text, style="bold red", markup=False, highlight=False)
     output.print(table)
     output.print(page.verdict(), markup=False, highlight=False)
     output.print(f"report: {folder / 'report.html'}", markup=False, highlight=False, soft_wrap=True)

@@ -56,6 +56,11 @@ def report(runs: dict[str, Run], agent: tuple[str, ...], **changes: object) -> R
     return replace(made, **changes)
 
 
+def visible(page: str) -> str:
+    """What a reader without JavaScript gets, pictures left out."""
+    return re.sub(r"<script.*?</script>|base64,[^\"]*", "", page, flags=re.DOTALL)
+
+
 def with_returns(runs: dict[str, Run], values: np.ndarray) -> dict[str, Run]:
     """The same runs with another agent's returns, shown as equity."""
     ledger = runs["buy-and-hold"].ledger.copy()
@@ -79,7 +84,7 @@ def test_an_agent_that_never_trades_has_no_sharpe_ratio(runs):
         "No edge after costs: Agent never traded, or not long enough for a Sharpe ratio."
     )
     assert "| Agent | – | – |" in markdown_table(page.rows)
-    assert "nan" not in page.html().lower().replace("finan", "")
+    assert "nan" not in visible(page.html()).lower().replace("finan", "")
 
 
 def test_a_gain_that_luck_does_not_explain_is_called_one(runs):
@@ -135,7 +140,7 @@ def test_a_tear_sheet_shows_a_drawdown_that_begins_on_the_first_bar(runs, tmp_pa
 def test_everything_is_escaped(runs, tmp_path):
     page = report(runs, ("seed-0",)).html()
     assert EVIL not in page
-    assert page.count("&lt;script&gt;") == 4
+    assert visible(page).count("&lt;script&gt;") == 4
     evil = Run(EVIL, 1e6, runs["seed-0"].ledger)
     path = tmp_path / "sheet.html"
     assert write_tearsheet(evil, runs["buy-and-hold"], path, title=EVIL, periods_per_year=252)

@@ -1,0 +1,85 @@
+"""Results too good to be true, and what to look at before anybody believes them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+
+from foretrade.backtests.engine import Run
+from foretrade.backtests.league import Row
+from foretrade.backtests.stress import Stress
+
+SHARPE_LIMIT = 3.0
+DAYS_A_YEAR = 252.0
+LOST_SHARE = 0.5
+REMEDY = (
+    "Before believing it: run 'foretrade check' on every feature and forecaster of your own, look for "
+    "labels, scalers or news stamped too early (docs/no_peeking.md), and compare fills 'next_open' with "
+    "'next_close'"
+)
+
+
+def sharpe_limit(periods_per_year: float) -> float:
+    """Annualised net Sharpe ratio above which a leak is likelier than skill.
+
+    3 on daily bars and slower ones. On faster bars there are more bets a year, so that it grows with
+    the root of their number: ``3 √(periods_per_year / 252)``, the same ratio a bar (Grinold 1989, JPM
+    15(3): the information ratio is skill times the root of breadth).
+    """
+    return SHARPE_LIMIT * math.sqrt(max(1.0, periods_per_year / DAYS_A_YEAR))
+
+
+def alarms(
+    rows: Sequence[Row],
+    runs: Mapping[str, Run],
+    stress: Mapping[str, Stress],
+    periods_per_year: float,
+) -> list[str]:
+    """One sentence for each strategy whose result is implausible; none for a plausible one.
+
+    Args:
+        rows: Strategies with their scores.
+        runs: By name.
+        stress: By name of the run; strategies without are asked for their Sharpe ratio alone.
+    """
+    limit = sharpe_limit(periods_per_year)
+    found = []
+    for row in rows:
+        label, scores = row.strategy.label, row.scores
+        if scores.sharpe > limit:
+            found.append(
+                f"{label}: a net Sharpe ratio of {scores.sharpe:.2f} is above {limit:.1f}; probably it "
+                "sees the future"
+            )
+        elif row.median_run in stress and scores.sharpe_low > 0:
+            run = runs[row.median_run]
+            found += _dies_late(label, stress[row.median_run], holding_bars(run))
+    return found
+
+
+def holding_bars(run: Run) -> float:
+    """Bars for which a position is held: twice the mean absolute weight over the turnover a bar.
+
+    A round trip trades twice what it holds. inf if nothing was traded.
+    """
+    ledger = run.ledger
+    turnover = float(
+        (ledger["traded"] / ledger["equity"].shift(1, fill_value=run.initial_equity)).mean()
+    )
+    return 2 * float(run.weights.abs().mean()) / turnover if turnover > 0 else math.inf
+
+
+def _dies_late(label: str, stressed: Stress, bars: float) -> list[str]:
+    """Whether a gain disappears one bar later although it is held for long.
+
+    Of a position held for h bars one bar is one part in h, and a signal that fades loses somewhat more:
+    alarming is a loss, proven by its interval, of more than half and more than two parts in h.
+    """
+    lost = 1 - stressed.later_sharpe / stressed.sharpe
+    if not (stressed.lost_low > 0 and lost > max(LOST_SHARE, 2 / bars)):
+        return []
+    return [
+        f"{label}: positions are held for {bars:.0f} bars on average, yet with every action one bar "
+        f"later the net Sharpe ratio falls from {stressed.sharpe:.2f} to {stressed.later_sharpe:.2f}; "
+        "probably it sees the next bar"
+    ]

@@ -1,0 +1,117 @@
+"""The page as a reader meets it: what stands first, what it weighs, and what a browser says of it."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import re
+import shutil
+import subprocess
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from foretrade.agents.baselines import Constant
+from foretrade.backtests.engine import run
+from foretrade.backtests.league import Strategy, league_rows
+from foretrade.backtests.marks import thinned
+from foretrade.backtests.metrics import score_run
+from foretrade.backtests.report import Report
+from foretrade.backtests.stress import stress
+from foretrade.backtests.trials import Trials
+from foretrade.envs.market import MarketEnv
+
+EVIL = "</script><script>alert(1)</script>"
+
+
+def made_report(walk, count: int, **options: object) -> Report:
+    env = MarketEnv(walk, **options)
+    names = ["agent", "buy-and-hold", *(f"{EVIL}-{k}" for k in range(2, count))]
+    weights = np.linspace(-0.9, 1.0, count)
+    agents = {n: Constant(env.layout, env.actions, w) for n, w in zip(names, weights, strict=True)}
+    runs = {name: run(agent, env, name=name) for name, agent in agents.items()}
+    rows = league_rows(
+        [Strategy(name, (name,)) for name in names], {n: score_run(r, 252.0) for n, r in runs.items()}
+    )
+    return Report(
+        title=EVIL,
+        setting={"Fills": env.fill.replace("_", " ")},
+        rows=rows,
+        benchmark="buy-and-hold",
+        runs=runs,
+        forecasts={},
+        trials=Trials(count, 1e-4),
+        periods_per_year=252.0,
+        stress={name: stress(agents[name], env, periods_per_year=252.0) for name in names[:3]},
+    )
+
+
+@pytest.fixture(scope="module")
+def page(walk):
+    return made_report(walk, 10)
+
+
+def test_ten_strategies_weigh_below_five_megabytes(page):
+    assert len(page.html().encode()) < 5_000_000
+
+
+def test_the_policy_lets_the_one_script_run_and_nothing_else(page):
+    html = page.html()
+    assert "default-src &#39;none&#39;" in html or "default-src 'none'" in html
+    assert "unsafe-eval" not in html.split("<script")[0]
+    (script,) = re.findall(r'<script type="module">(.*?)</script>', html, re.DOTALL)
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    assert f"sha256-{digest}" in html.split("<style>")[0]
+    assert html.count("<script") - script.count("<script") == 2  # the other one holds data
+    assert EVIL not in html
+
+
+def test_without_javascript_verdict_tables_and_pictures_are_there(page):
+    still = re.sub(r"<script.*?</script>", "", page.html(), flags=re.DOTALL)
+    assert "edge after costs" in still
+    assert still.count("<table") >= 3
+    assert still.count('<img src="data:image/svg+xml;base64,') == still.count("<figure") >= 6
+
+
+def test_same_close_is_marked_wherever_fills_are_shown(walk):
+    ideal = made_report(walk, 3, fill="same_close")
+    assert 'class="danger">same close</span>' in ideal.html()
+    assert '<dd class="danger">same close</dd>' in ideal.html()
+    assert "| agent **(same close)** |" in ideal.markdown()
+    assert ideal.markdown().startswith("**Idealised fills (same close)")
+    assert "same close" not in made_report(walk, 3).markdown()
+
+
+def test_a_broken_record_of_trials_stands_first(page):
+    broken = replace(page, faults=["line 3 was changed"])
+    assert broken.markdown().startswith("**The record of trials is broken")
+    assert "line 3 was changed" in broken.html()
+
+
+def test_thinning_keeps_ends_and_extremes():
+    values = pd.Series(np.random.default_rng(0).normal(size=20_000).cumsum())
+    kept = thinned(values, 500)
+    assert len(kept) <= 500
+    assert kept.index.is_monotonic_increasing
+    assert (kept.iloc[0], kept.iloc[-1]) == (values.iloc[0], values.iloc[-1])
+    assert (kept.min(), kept.max()) == (values.min(), values.max())
+
+
+@pytest.mark.skipif(not shutil.which("chromium"), reason="no browser here")
+def test_a_browser_draws_every_picture_and_asks_the_network_for_nothing(page, tmp_path):
+    path, log = tmp_path / "report.html", tmp_path / "net.json"
+    path.write_text(page.html())
+    flags = ("--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--enable-logging=stderr")
+    quiet = ("--disable-background-networking", "--disable-component-update", "--disable-sync")
+    own = (f"--user-data-dir={tmp_path / 'profile'}", f"--log-net-log={log}", "--v=0")
+    done = subprocess.run(
+        ["chromium", *flags, *quiet, *own, "--virtual-time-budget=20000", "--dump-dom", path.as_uri()],
+        capture_output=True, text=True, timeout=120, check=True,
+    )  # fmt: skip
+    assert "CONSOLE" not in done.stderr
+    assert 'data-ready="yes"' in done.stdout
+    assert done.stdout.count("<svg") >= page.html().count("<figure")
+    assert "<img" not in done.stdout.split("</style>")[-1].split("<script")[0]
+    assert not re.search(r'"url":"https?://[^"]*(vega|jsdelivr|foretrade)', log.read_text())

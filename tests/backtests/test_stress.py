@@ -1,0 +1,113 @@
+"""Other costs, one bar later, and the alarm that a planted leak sets off."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+
+from foretrade.agents.baselines import Constant
+from foretrade.agents.delayed import Delayed
+from foretrade.backtests.alarms import alarms, holding_bars, sharpe_limit
+from foretrade.backtests.engine import run
+from foretrade.backtests.league import Strategy, league_rows
+from foretrade.backtests.metrics import score_run
+from foretrade.backtests.stress import Stress, equity_at, stress
+from foretrade.envs.market import MarketEnv
+
+
+class Scripted:
+    """Plays given target weights, one a bar, whatever it sees."""
+
+    def __init__(self, env: MarketEnv, weights: np.ndarray) -> None:
+        self.env, self.weights, self.step = env, weights, 0
+
+    def reset(self) -> None:
+        self.step = 0
+
+    def decide(self, observation):
+        self.step += 1
+        return self.env.actions.encode(np.full(len(observation), self.weights[self.step - 1]))
+
+
+@pytest.fixture(scope="module")
+def env(walk):
+    return MarketEnv(walk)
+
+
+def tomorrow(env: MarketEnv) -> np.ndarray:
+    """Return from the fill of each decision to the close after it: what nobody knows."""
+    close = env.bars.close[:, 0]
+    after = np.full(len(close), 0.0)
+    after[:-2] = close[2:] / close[1:-1] - 1  # a fill at the next close earns the bar after
+    return after[env.rows.start :]
+
+
+def raised(env: MarketEnv, agent: object) -> list[str]:
+    played = run(agent, env, name="it")
+    rows = league_rows([Strategy("It", ("it",))], {"it": score_run(played, 252.0)})
+    tested = {"it": stress(agent, env, periods_per_year=252.0)}
+    return alarms(rows, {"it": played}, tested, 252.0)
+
+
+def test_a_delayed_agent_does_what_it_decided_a_bar_before(env):
+    weights = np.random.default_rng(1).uniform(-1, 1, len(env.rows))
+    late = run(Delayed(Scripted(env, weights), env.actions), env).ledger["requested"].to_numpy()
+    assert late[0] == 0.0
+    np.testing.assert_allclose(late[1:], weights[: len(late) - 1], atol=1e-6)
+
+
+def test_the_sweep_at_full_cost_is_the_backtest(env):
+    weights = np.random.default_rng(2).uniform(-1, 1, len(env.rows))
+    (swept,) = equity_at(Scripted(env, weights), env, (1.0,))
+    played = run(Scripted(env, weights), env)
+    assert swept[0] == played.initial_equity
+    assert (swept[1:] == played.equity.to_numpy()).all()
+
+
+def test_costs_only_take_away(env):
+    weights = np.random.default_rng(3).uniform(-1, 1, len(env.rows))
+    tested = stress(Scripted(env, weights), env, periods_per_year=252.0)
+    assert (np.diff(tested.returns) < 0).all()
+    assert Stress.from_dict(tested.as_dict()) == tested
+
+
+def test_break_even_is_where_the_return_crosses_zero():
+    scales = (0.0, 1.0, 2.0)
+
+    def of(returns: tuple[float, ...]) -> float:
+        return Stress(scales, returns, returns, 0.0, 0.0, 0.0).break_even
+
+    assert of((0.3, 0.1, -0.1)) == pytest.approx(1.5)
+    assert of((-0.1, -0.2, -0.3)) == 0.0
+    assert of((0.3, 0.2, 0.1)) == math.inf
+    assert math.isnan(of((math.nan,) * 3))
+
+
+def test_a_leak_of_the_next_return_is_told(env):
+    (text,) = raised(env, Scripted(env, np.sign(tomorrow(env))))
+    assert "sees the future" in text
+
+
+def test_a_slow_leak_dies_one_bar_later(env):
+    """Long all the time but for the worst tenth of days: hardly any turnover, no absurd ratio."""
+    later = tomorrow(env)
+    weights = np.where(later < np.quantile(later, 0.08), 0.0, 0.8)
+    agent = Scripted(env, weights)
+    assert holding_bars(run(agent, env)) > 4
+    (text,) = raised(env, agent)
+    assert "sees" in text
+
+
+def test_clean_strategies_raise_no_alarm(env):
+    rng = np.random.default_rng(4)
+    slow = np.repeat(rng.choice([-1.0, 1.0], len(env.rows) // 20 + 1), 20)
+    for weights in (np.full(len(env.rows), 1.0), rng.uniform(-1, 1, len(env.rows)), slow):
+        assert raised(env, Scripted(env, weights)) == []
+    assert raised(env, Constant(env.layout, env.actions, 0.0)) == []
+
+
+def test_the_limit_is_the_same_a_bar_on_faster_data():
+    assert sharpe_limit(252) == sharpe_limit(12) == 3.0
+    assert sharpe_limit(252 * 7) == pytest.approx(3 * math.sqrt(7))
