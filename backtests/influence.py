@@ -14,6 +14,7 @@ from foretrade.markets.arrays import Floats, Ints
 from foretrade.markets.compiled import compiled
 
 ROUNDING = 1e-12
+ALIKE = 1e-9  # what two series differ by, as a share of either, if it is but rounding
 """A variance below this share of the mean square is what rounding left."""
 
 
@@ -36,7 +37,7 @@ def studentised_distances(
     Each in standard errors of its own resample (Ledoit and Wolf 2008): circular blocks,
     as many as fit in, and the variance of their means. All that is needed are the moments of blocks,
     made once for each bar that a block may begin at. A resample in which a series does not vary has no
-    difference: it lies infinitely far away.
+    difference, one in which both do alike has no error: it lies infinitely far away.
     """
     rows, blocks = len(own), len(own) // block_bars
     of_block = _block_means(np.column_stack([own, other, own**2, other**2]), block_bars)
@@ -72,12 +73,13 @@ def _measure_distances(of_block: Floats, begins: Ints, observed: float, distance
         by_a, by_c = c / own**1.5, -a / 2 / own**1.5
         by_b, by_d = -d / other**1.5, b / 2 / other**1.5
         centre = a * by_a + b * by_b + c * by_c + d * by_d
-        squares = 0.0
+        squares = apart = 0.0
         for j in range(blocks):
             k = begins[i, j]
-            linear = of_block[k, 0] * by_a + of_block[k, 1] * by_b
-            linear += of_block[k, 2] * by_c + of_block[k, 3] * by_d - centre
+            mine = of_block[k, 0] * by_a + of_block[k, 2] * by_c
+            linear = mine + (of_block[k, 1] * by_b + of_block[k, 3] * by_d) - centre
             squares += linear * linear
-        if squares > 0:
+            apart += mine * mine
+        if squares > ALIKE * ALIKE * apart:
             difference = a / math.sqrt(own) - b / math.sqrt(other)
             distances[i] = abs(difference - observed) / (math.sqrt(squares) / blocks)

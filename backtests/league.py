@@ -134,8 +134,8 @@ def _cells(row: Row) -> list[str]:
 
 
 def number(value: float) -> str:
-    """Two digits, or a dash for what is undefined."""
-    return "–" if math.isnan(value) else f"{value:.2f}"
+    """Two digits, or a dash for what is undefined or without bound."""
+    return f"{value:.2f}" if math.isfinite(value) else "–"
 
 
 def _percent(value: float) -> str:

@@ -6,6 +6,7 @@ import math
 import warnings
 from dataclasses import asdict, dataclass
 
+import matplotlib
 import numpy as np
 import pandas as pd
 
@@ -14,9 +15,13 @@ from foretrade.backtests.relative import Relative, growth_a_year, relative_to
 from foretrade.backtests.returns import MIN_BARS, checked_returns, is_defined, joined, until_ruin
 from foretrade.backtests.significance import probabilistic_sharpe, sharpe_interval, sharpe_ratio
 
-with warnings.catch_warnings():  # it warns of pandas' and matplotlib's future while it is imported
+# while it is imported it warns of pandas' and matplotlib's future, and sets a style for all pictures
+with warnings.catch_warnings(), matplotlib.rc_context():
     warnings.simplefilter("ignore")
+    plain = matplotlib.rcParams.copy()
     import quantstats.stats as qs
+
+    QUANTSTATS_STYLE = {k: v for k, v in matplotlib.rcParams.items() if v != plain[k]}
 
 
 @dataclass(frozen=True)

@@ -210,6 +210,7 @@ def sharpe_difference(
 
     Everything is NaN if one of the two does not vary. If the difference has no error, as between a
     series and the same at another leverage, the interval is a point, and the p-value 1 where it is zero.
+    If the series differ in so few bars that resamples often miss them all, it has no bounds.
 
     Raises:
         ValueError: A return is not finite, the lengths differ, there are fewer than 20 bars, blocks so

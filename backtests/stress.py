@@ -65,7 +65,7 @@ class Stress:
         return math.inf
 
     def as_dict(self) -> dict[str, Any]:
-        """JSON-ready: undefined values are None."""
+        """JSON-ready: undefined values, and bounds that are infinite, are None."""
         return {
             key: [_known(v) for v in value] if isinstance(value, tuple) else _known(value)
             for key, value in asdict(self).items()
@@ -141,7 +141,7 @@ def equity_at(agent: Agent, env: MarketEnv, cost_scales: Sequence[float]) -> lis
 
 
 def _known(value: float) -> float | None:
-    return None if math.isnan(value) else value
+    return value if math.isfinite(value) else None
 
 
 def _number(value: float | None) -> float:

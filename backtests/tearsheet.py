@@ -15,7 +15,7 @@ import pandas as pd
 from matplotlib import font_manager
 
 from foretrade.backtests.engine import Run
-from foretrade.backtests.metrics import quantstats_returns
+from foretrade.backtests.metrics import QUANTSTATS_STYLE, quantstats_returns
 from foretrade.backtests.returns import by_day, is_defined, joined, until_ruin
 from foretrade.storage import atomic_path
 
@@ -83,7 +83,7 @@ def _drawing() -> Iterator[None]:
     import matplotlib.pyplot as plt
 
     _give_arial_a_face()
-    with matplotlib.rc_context({"svg.hashsalt": "foretrade"}):
+    with matplotlib.rc_context(QUANTSTATS_STYLE | {"svg.hashsalt": "foretrade"}):
         plt.switch_backend("agg")
         try:
             yield

@@ -286,3 +286,16 @@ def test_the_same_seed_gives_the_same_bits():
     assert sharpe_difference(own, other, 1.0) == sharpe_difference(own, other, 1.0)
     assert sharpe_difference(own, other, 1.0) != sharpe_difference(own, other, 1.0, seed=1)
     assert sharpe_interval(own, 1.0) == sharpe_interval(own, 1.0)
+
+
+def test_series_that_differ_in_a_bar_or_two_give_no_bounds():
+    own = np.random.default_rng(0).normal(3e-4, 0.01, 1200)
+    other = own.copy()
+    other[7] = 0.0
+    found = sharpe_difference(own, other, 252)
+    assert (found.low, found.high) == (-np.inf, np.inf)
+    assert found.p_value > 0.2
+    other[::3] = 0.0
+    assert np.isfinite(
+        [sharpe_difference(own, other, 252).low, sharpe_difference(own, other, 252).high]
+    ).all()

@@ -141,7 +141,7 @@ def test_the_command_lists_trials_and_finds_what_was_done_to_them(first, runs):
         told = CliRunner().invoke(app, ["trials", str(runs)])
         assert told.exit_code == 1
         assert "trials.jsonl: line 2 does not follow line 1" in told.output.replace("\n", "")
-        assert any("record of trials is broken" in text for text in build_report(first).warnings)
+        assert any("line 2 does not follow line 1" in text for text in build_report(first).faults)
         assert "(their record is broken)" in build_report(first).verdict()
 
         path.write_text("".join(lines[:-1]))
