@@ -80,8 +80,14 @@ def excess_over(benchmark: Floats | pd.Series, returns: Returns) -> Candidates:
     return Candidates(compared.names, excess)
 
 
-def distinct(returns: Mapping[str, Floats]) -> dict[str, Floats]:
-    """Those that vary, of equal ones the first: what :func:`candidates` takes, if their bars agree."""
+def distinct(returns: Mapping[str, Floats], benchmark: Floats | None = None) -> dict[str, Floats]:
+    """Those that vary, of equal ones the first: what :func:`candidates` takes, if their bars agree.
+
+    With a benchmark also none that differs from it by a constant: what :func:`excess_over` takes.
+    """
+    if benchmark is not None:
+        beside = {n: own - benchmark for n, own in returns.items() if len(own) == len(benchmark)}
+        returns = {n: own for n, own in returns.items() if n not in beside or np.ptp(beside[n]) > 1e-14}
     first = {np.asarray(column).tobytes(): name for name, column in reversed(list(returns.items()))}
     kept = set(first.values())
     return {n: column for n, column in returns.items() if n in kept and np.ptp(column) > 1e-14}

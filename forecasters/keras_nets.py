@@ -189,16 +189,12 @@ class KerasForecaster(BaseEstimator, ABC):
         networks.restart(self.net_, self.optimiser_start_, seed)
         inputs, labels = network_inputs(X), self._standardised(y)
         rng = np.random.default_rng(seed)
-        for _ in range(epochs):
-            rows = rng.permutation(len(labels))
-            self.net_.fit(
-                inputs[rows],
-                labels[rows],
-                batch_size=self.batch_size,
-                sample_weight=None if sample_weight is None else sample_weight[rows],
-                shuffle=False,
-                verbose=0,
-            )
+        for _ in range(epochs):  # not by ``fit``, whose pipeline takes a third of the time
+            order = rng.permutation(len(labels))
+            for start in range(0, len(order), self.batch_size):
+                rows = order[start : start + self.batch_size]
+                weights = None if sample_weight is None else sample_weight[rows]
+                self.net_.train_on_batch(inputs[rows], labels[rows], weights)
         return self
 
 

@@ -95,7 +95,7 @@ def _superior_ability(returns: dict[str, Floats], benchmark: Floats) -> dict[str
     from foretrade.backtests.candidates import distinct
     from foretrade.backtests.superiority import superior_ability
 
-    different = distinct(returns)
+    different = distinct(returns, benchmark)
     try:
         found = superior_ability(different, benchmark)
     except ValueError as error:

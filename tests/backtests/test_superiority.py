@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from numpy.testing import assert_allclose
 from scipy import stats
 
+from foretrade.backtests.candidates import distinct
 from foretrade.backtests.superiority import confidence_set, step_m, superior_ability
 from foretrade.markets.resampling import stationary_variance
 
@@ -157,3 +158,12 @@ def test_a_benchmark_that_cannot_be_compared_is_refused():
         step_m(returns, benchmark, size=1.0)
     with pytest.raises(ValueError, match="at least 1 row"):
         superior_ability(returns, benchmark, block_bars=0.5)
+
+
+def test_what_holds_the_benchmark_is_no_contender():
+    rng = np.random.default_rng(0)
+    benchmark, other = rng.normal(0, 0.01, (2, 300))
+    field = {"own": other, "hold": benchmark, "hold and a fee": benchmark - 1e-4, "copy": other}
+    assert list(distinct(field)) == ["own", "hold", "hold and a fee"]
+    assert list(distinct(field, benchmark)) == ["own"]
+    assert 0 < superior_ability(distinct(field, benchmark), benchmark).consistent <= 1
