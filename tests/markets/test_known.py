@@ -169,9 +169,9 @@ def test_growth_is_fastest_at_the_kelly_fraction():
     assert abs(wealth.mean() - bet.growth(bet.fraction)) < 4 * error
 
 
-@pytest.mark.parametrize("risk_aversion", [1.0, 3.0])
-def test_merton_is_the_limit_of_rebalancing_ever_more_often(risk_aversion):
-    market = MertonMarket(risk_aversion=risk_aversion)
+@pytest.mark.parametrize(("drift", "risk_aversion"), [(0.05, 1.0), (0.10, 3.0)])
+def test_merton_is_the_limit_of_rebalancing_ever_more_often(drift, risk_aversion):
+    market = MertonMarket(drift=drift, risk_aversion=risk_aversion)
     assert_allclose(MertonMarket().fraction, 0.5)
     yearly, daily = (abs(market.best_rebalanced(n) - market.fraction) for n in (1.0, 252.0))
     assert daily < 3e-4
