@@ -131,17 +131,22 @@ class BoundedMarket:
         normal = np.exp(-0.5 * z**2) / math.sqrt(2 * math.pi)
         return float(5.0 * w @ (normal * ndtr((-self.persistence * z * s - q) / self._shock)))
 
-    def draw(self, bars: int, *, seed: int = 0, price: float = 100.0) -> KnownMarket:
-        """One history of the market, with the signal known at each close."""
+    def draw(self, bars: int, *, seed: int = 0, price: float = 100.0, noisy: bool = True) -> KnownMarket:
+        """One history of the market, with the signal known at each close.
+
+        What no signal tells is left out unless it is ``noisy``: every policy then earns what it is
+        expected to.
+        """
         rng = np.random.default_rng(seed)
         signal = autoregression(self.persistence, self.signal_std, bars, rng)
-        changes = rng.normal(0.0, self.noise_std, bars)
+        changes = rng.normal(0.0, self.noise_std if noisy else 0.0, bars)
         changes[1:] += signal[:-1]
         made = bars_of(changes, price=price, source=f"bounded market, seed {seed}")
         return KnownMarket(
             bars=made,
             signals=table_of(made, signal[:, None]),
             bounds=(-1.0, 1.0),
+            notional=price,
             costs=Costs(0.0, 0.0, 0.0, 0.0, fee_per_unit=self.cost),
             rules=FIXED_NOTIONAL,
             risk_aversion=0.0,

@@ -28,8 +28,7 @@ class Optimum:
 
     Args:
         policy: Which positions to take.
-        average_reward: What it earns a bar in the long run, in quote currency a notional of 1, risk and
-            costs taken off.
+        average_reward: What it earns a bar in the long run, in quote currency, risk and costs taken off.
     """
 
     policy: Policy
@@ -40,17 +39,18 @@ class Optimum:
 class KnownMarket:
     """Prices and signals of one draw, and the terms on which the optimum holds.
 
-    Profit and loss are counted in units: a position of ``x`` units earns ``x`` times the change of the
-    price, nothing compounds. To meet these terms, trade at the next open (which is the close of the
-    decision: there are no gaps), with unit targets within ``bounds``, a notional of 1, and simple
-    returns as the reward (or, with a ``risk_aversion``, the mean-variance reward with ``variance``).
+    Nothing compounds: a position of ``x`` units earns ``x`` times the change of the price. To meet these
+    terms, trade at the next open (which is the close of the decision: there are no gaps), with targets
+    in units within ``bounds``, and with simple returns on the ``notional`` as the reward; with a
+    ``risk_aversion``, with the mean-variance reward, ``variance``, and that times the notional.
 
     Args:
         bars: One symbol.
         signals: What is known at each close and tells something of the change to the next, a table.
         bounds: Least and largest position, in units.
+        notional: Value of the largest position at the first price: weights shown are of the order of 1.
         costs, rules: Of trading.
-        risk_aversion: Of the mean-variance reward; 0 asks for none.
+        risk_aversion: Of the mean-variance objective; 0 asks for none.
         variance: Of a bar's return (as a fraction of the price), ``[bars, 1]``.
         optimum: See :class:`Optimum`.
     """
@@ -58,6 +58,7 @@ class KnownMarket:
     bars: Bars
     signals: Table
     bounds: tuple[float, float]
+    notional: float
     costs: Costs
     rules: Rules
     risk_aversion: float
@@ -91,12 +92,15 @@ def bars_of(changes: Floats, *, price: float, source: str) -> Bars:
 
 
 def table_of(bars: Bars, signals: Floats) -> Table:
-    """Signals ``[bars, signals]``, each known at its bar's close."""
+    """Signals ``[bars, signals]``, each known at its bar's close.
+
+    They have the unit of returns, so that an environment shows them divided by their recent size.
+    """
     stamps = bars.stamps[:, None, None]
     return Table(
         closes_at=bars.closes_at,
         symbols=bars.symbols,
-        columns=tuple(Column(f"signal_{k}", "price change") for k in range(signals.shape[1])),
+        columns=tuple(Column(f"signal_{k}", "log return") for k in range(signals.shape[1])),
         values=signals[:, None, :],
         known_at=np.broadcast_to(stamps, (len(bars), 1, signals.shape[1])),
         cutoff=np.full(len(bars), NEVER),

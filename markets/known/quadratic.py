@@ -102,8 +102,12 @@ class QuadraticMarket:
         gain = float(np.array(self.loading) @ moments[0, 1:])
         return gain - variance / 2 * float(self.risk_aversion * after + self.cost * traded)
 
-    def draw(self, bars: int, *, seed: int = 0, price: float = 100.0) -> KnownMarket:
-        """One history of the market, with signals known at each close."""
+    def draw(self, bars: int, *, seed: int = 0, price: float = 100.0, noisy: bool = True) -> KnownMarket:
+        """One history of the market, with signals known at each close.
+
+        What no signal tells is left out unless it is ``noisy``: every policy then earns what it is
+        expected to.
+        """
         rng = np.random.default_rng(seed)
         signals = np.column_stack(
             [
@@ -111,7 +115,7 @@ class QuadraticMarket:
                 for phi, std in zip(self.fading, self.signal_std, strict=True)
             ]
         )
-        changes = rng.normal(0.0, self.noise_std, bars)
+        changes = rng.normal(0.0, self.noise_std if noisy else 0.0, bars)
         changes[1:] += signals[:-1] @ np.array(self.loading)
         made = bars_of(changes, price=price, source=f"quadratic market, seed {seed}")
         free = {"fee_bps": 0.0, "half_spread_bps": 0.0, "borrow_bps_per_year": 0.0}
@@ -120,6 +124,7 @@ class QuadraticMarket:
             bars=made,
             signals=table_of(made, signals),
             bounds=(-reach, reach),
+            notional=price * reach,
             costs=Costs(**free, financing_bps_per_year=0.0, quadratic=self.cost * self.noise_std**2),
             rules=FIXED_NOTIONAL,
             risk_aversion=self.risk_aversion,

@@ -58,18 +58,23 @@ class RegimeMarket:
 
         return Optimum(policy, max(earned, 0.0))
 
-    def draw(self, bars: int, *, seed: int = 0, price: float = 100.0) -> KnownMarket:
-        """One history of the market, with its regime known at each close."""
+    def draw(self, bars: int, *, seed: int = 0, price: float = 100.0, noisy: bool = True) -> KnownMarket:
+        """One history of the market, with its regime known at each close.
+
+        What no signal tells is left out unless it is ``noisy``: every policy then earns what it is
+        expected to.
+        """
         rng = np.random.default_rng(seed)
         switches = rng.random(bars) < self.switch_probability
         sign = np.where((np.cumsum(switches) + rng.integers(2)) % 2 == 0, 1.0, -1.0)
-        changes = rng.normal(0.0, self.noise_std, bars)
+        changes = rng.normal(0.0, self.noise_std if noisy else 0.0, bars)
         changes[1:] += self.drift * sign[:-1]
         made = bars_of(changes, price=price, source=f"regime market, seed {seed}")
         return KnownMarket(
             bars=made,
             signals=table_of(made, self.drift * sign[:, None]),
             bounds=(-1.0, 1.0),
+            notional=price,
             costs=Costs(0.0, 0.0, 0.0, 0.0, fee_per_unit=self.cost),
             rules=FIXED_NOTIONAL,
             risk_aversion=0.0,

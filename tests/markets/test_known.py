@@ -30,7 +30,11 @@ MARKETS = [
 
 
 def environment(market: KnownMarket) -> MarketEnv:
-    reward = Reward("mean_variance", market.risk_aversion) if market.risk_aversion else "simple_return"
+    reward = (
+        Reward("mean_variance", market.risk_aversion * market.notional)
+        if market.risk_aversion
+        else "simple_return"
+    )
     with warnings.catch_warnings():
         warnings.simplefilter(
             "ignore", StaleOpenWarning
@@ -43,7 +47,7 @@ def environment(market: KnownMarket) -> MarketEnv:
             rules=market.rules,
             actions=UnitActions(*market.bounds),
             reward=reward,
-            initial_equity=1.0,
+            initial_equity=market.notional,
             variance=market.variance,
         )
 
@@ -59,7 +63,7 @@ def test_the_environment_pays_the_optimum_what_the_formula_says(model):
         _, reward, terminated, _, info = env.step(held.astype(np.float32))
         assert not terminated
         assert_allclose(info["units"], held[0], rtol=1e-6, atol=1e-9)
-        rewards.append(reward)
+        rewards.append(reward * market.notional)
     blocks = np.mean(np.reshape(rewards, (40, 500)), axis=1)
     error = blocks.std(ddof=1) / np.sqrt(len(blocks))
     assert abs(blocks.mean() - market.optimum.average_reward) < 4 * error
