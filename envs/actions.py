@@ -253,6 +253,13 @@ class PositionActions(Actions):
         return f"action[{index}] = {int(values[index])} is not within 0 … {count - 1}"
 
 
+@dataclass(frozen=True)
+class UnitPositionActions(PositionActions):
+    """One of several target positions per symbol, in units, by number."""
+
+    sizing: ClassVar[Sizing] = "units"
+
+
 ActionName: TypeAlias = Literal["weight", "position", "simplex", "units", "deltas"]
 SHIPPED: dict[str, Actions] = {
     "weight": WeightActions(),

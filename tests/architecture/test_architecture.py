@@ -15,8 +15,10 @@ import foretrade
 
 ROOT = Path(__file__).parents[2]
 FOLDERS = ("agents", "backtests", "envs", "forecasters", "markets")
+ROOMS = {"foretrade.markets.known": "markets/known"}  # folders within them
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
-MODULES = [path for folder in (*FOLDERS, "foretrade") for path in sorted((ROOT / folder).glob("*.py"))]
+HOUSE = (*FOLDERS, *ROOMS.values(), "foretrade")
+MODULES = [path for folder in HOUSE for path in sorted((ROOT / folder).glob("*.py"))]
 
 
 def test_links_mapping_and_folders_agree():
@@ -25,8 +27,9 @@ def test_links_mapping_and_folders_agree():
         assert link.is_symlink(), f"{link} is not a link"
         assert link.readlink() == Path(f"../{folder}")
     tool = PROJECT["tool"]["setuptools"]
-    assert tool["packages"] == ["foretrade", *(f"foretrade.{folder}" for folder in FOLDERS)]
-    assert tool["package-dir"] == {f"foretrade.{folder}": folder for folder in FOLDERS}
+    places = {f"foretrade.{folder}": folder for folder in FOLDERS} | ROOMS
+    assert tool["packages"] == ["foretrade", *places]
+    assert tool["package-dir"] == places
 
 
 def test_the_public_surface_is_sorted_and_loads():

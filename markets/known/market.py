@@ -1,0 +1,120 @@
+"""A market whose best policy is known, and the bars that such markets are made of."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from foretrade.markets.arrays import Floats
+from foretrade.markets.bars import Bars
+from foretrade.markets.costs import Costs
+from foretrade.markets.rules import Rules
+from foretrade.markets.table import NEVER, Column, Table
+
+Policy = Callable[[Floats, Floats], Floats]
+"""From positions held ``[n]`` and signals ``[n, signals]`` to the positions to hold next ``[n]``, in
+units."""
+
+BEGINNING = pd.Timestamp("1990-01-01", tz="UTC")
+FIXED_NOTIONAL = Rules(max_leverage=1e12, accounting="fixed_notional")
+
+
+@dataclass(frozen=True)
+class Optimum:
+    """The best that can be done.
+
+    Args:
+        policy: Which positions to take.
+        average_reward: What it earns a bar in the long run, in quote currency, risk and costs taken off.
+    """
+
+    policy: Policy
+    average_reward: float
+
+
+@dataclass(frozen=True)
+class KnownMarket:
+    """Prices and signals of one draw, and the terms on which the optimum holds.
+
+    Nothing compounds: a position of ``x`` units earns ``x`` times the change of the price. To meet these
+    terms, trade at the next open (which is the close of the decision: there are no gaps), with targets
+    in units within ``bounds``, and with simple returns on the ``notional`` as the reward; with a
+    ``risk_aversion``, with the mean-variance reward, ``variance``, and that times the notional.
+
+    Args:
+        bars: One symbol.
+        signals: What is known at each close and tells something of the change to the next, a table.
+        bounds: Least and largest position, in units.
+        notional: Value of the largest position at the first price: weights shown are of the order of 1.
+        costs, rules: Of trading.
+        risk_aversion: Of the mean-variance objective; 0 asks for none.
+        variance: Of a bar's return (as a fraction of the price), ``[bars, 1]``.
+        optimum: See :class:`Optimum`.
+    """
+
+    bars: Bars
+    signals: Table
+    bounds: tuple[float, float]
+    notional: float
+    costs: Costs
+    rules: Rules
+    risk_aversion: float
+    variance: Floats
+    optimum: Optimum
+
+
+def bars_of(changes: Floats, *, price: float, source: str) -> Bars:
+    """Hourly bars without gaps whose closes change by ``changes[1:]``; the first close is ``price``.
+
+    Raises:
+        ValueError: The price falls to zero: begin higher.
+    """
+    close = price + np.concatenate([[0.0], np.cumsum(changes[1:])])
+    if close.min() <= 0:
+        raise ValueError(f"{source}: the price falls to {close.min():g}; begin higher than {price:g}")
+    open_ = np.concatenate([close[:1], close[:-1]])
+    return Bars(
+        symbols=("KNOWN",),
+        closes_at=pd.date_range(BEGINNING, periods=len(close), freq="h"),
+        open=open_[:, None],
+        high=np.maximum(open_, close)[:, None],
+        low=np.minimum(open_, close)[:, None],
+        close=close[:, None],
+        volume=np.ones((len(close), 1)),
+        frequency="1h",
+        periods_per_year=8760.0,
+        timezone="UTC",
+        source=source,
+    )
+
+
+def table_of(bars: Bars, signals: Floats) -> Table:
+    """Signals ``[bars, signals]``, each known at its bar's close.
+
+    They have the unit of returns, so that an environment shows them divided by their recent size.
+    """
+    stamps = bars.stamps[:, None, None]
+    return Table(
+        closes_at=bars.closes_at,
+        symbols=bars.symbols,
+        columns=tuple(Column(f"signal_{k}", "log return") for k in range(signals.shape[1])),
+        values=signals[:, None, :],
+        known_at=np.broadcast_to(stamps, (len(bars), 1, signals.shape[1])),
+        cutoff=np.full(len(bars), NEVER),
+    )
+
+
+def autoregression(persistence: float, std: float, steps: int, rng: np.random.Generator) -> Floats:
+    """``f' = persistence · f + noise`` from its stationary distribution, of standard deviation
+    ``std``."""
+    shocks = rng.normal(0.0, std * np.sqrt(1 - persistence**2), steps)
+    shocks[0] = rng.normal(0.0, std)
+    values = np.empty(steps)
+    state = 0.0
+    for k, shock in enumerate(shocks.tolist()):
+        state = persistence * state + shock
+        values[k] = state
+    return values
