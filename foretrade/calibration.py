@@ -18,8 +18,8 @@ import numpy as np
 from rich.console import Console
 from scipy import stats
 
+from foretrade.calibration_markets import NOISES, Case, Decisions, run_case
 from foretrade.forecasters.rolling import LIBRARIES, cache_folder
-from foretrade.known_markets import NOISES, Case, Decisions, run_case
 from foretrade.pages import COLOURS, axes_of, svg
 from foretrade.progress import progress
 from foretrade.storage import (

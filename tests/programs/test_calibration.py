@@ -11,10 +11,19 @@ import pytest
 from rich.console import Console
 from scipy import stats
 
-from foretrade import calibration, known_markets
+from foretrade import calibration, calibration_markets
 from foretrade.backtests.significance import sharpe_ratio
 from foretrade.calibration import measure, null_cases, power_cases, power_picture, rate, report
-from foretrade.known_markets import FREE, LABEL, NOISES, YEAR, Case, made_market, net_returns, run_case
+from foretrade.calibration_markets import (
+    FREE,
+    LABEL,
+    NOISES,
+    YEAR,
+    Case,
+    made_market,
+    net_returns,
+    run_case,
+)
 from foretrade.markets.synthetic import shocks
 
 
@@ -38,14 +47,14 @@ def test_what_is_there_is_found():
 
 def test_a_pipeline_that_peeks_is_caught(monkeypatch):
     """Weights that know the bar to come: on noise every market shows an edge."""
-    honest, ahead = known_markets.rules, LABEL.resolution_bars
+    honest, ahead = calibration_markets.rules, LABEL.resolution_bars
 
     def peeks(bars, forecasts):
         targets = honest(bars, forecasts)
         targets[:-ahead] = targets[ahead:]
         return targets
 
-    monkeypatch.setattr(known_markets, "rules", peeks)
+    monkeypatch.setattr(calibration_markets, "rules", peeks)
     found = [run_case(Case(number, "normal")) for number in range(3)]
     assert all(one.psr and one.interval and one.superior_ability for one in found)
 
