@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -61,6 +62,17 @@ class MarketVecEnv(VecEnv):
             }
             self._returns[i], self._lengths[i] = 0.0, 0
         return observation, scaled.astype(np.float32), done, infos
+
+    def state(self) -> dict[str, AnyArray]:
+        """Copies of all that the next step depends on."""
+        own = {"returns": self._returns.copy(), "lengths": self._lengths.copy()}
+        return {f"batch.{name}": values for name, values in self.batch.state().items()} | own
+
+    def set_state(self, state: Mapping[str, AnyArray]) -> Any:
+        """Go on from a :meth:`state`; returns the observations."""
+        self._returns[:], self._lengths[:] = state["returns"], state["lengths"]
+        batch = {k.removeprefix("batch."): v for k, v in state.items() if k.startswith("batch.")}
+        return self.batch.set_state(batch)
 
     def close(self) -> None:
         """Nothing is held open."""

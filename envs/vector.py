@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 from typing import Any, TypeAlias
@@ -135,6 +136,31 @@ class MarketVectorEnv(gymnasium.vector.VectorEnv[Observations, AnyArray, AnyArra
         if ended and self.autoreset_mode is AutoresetMode.SAME_STEP:
             return self._same_step_outcome()
         return *self._results(), self._infos()
+
+    def state(self) -> dict[str, AnyArray]:
+        """Copies of all that the next step depends on, between steps: accounts, and what they see."""
+        accounts = self._accounts._asdict()
+        arrays = {name: accounts[name].copy() for name in ("account", "holdings", "clock")}
+        return arrays | {"seen": self._buffers[self._current].copy(), "ended": self._ended.copy()}
+
+    def set_state(self, state: Mapping[str, AnyArray]) -> Observations:
+        """Go on from a :meth:`state` of as many accounts in the same market; returns what they see.
+
+        Raises:
+            ValueError: It is of another number of accounts, or of another market.
+        """
+        mine = self.state()
+        for name, values in mine.items():
+            given = state[name]
+            if given.shape != values.shape or given.itemsize != values.itemsize:
+                raise ValueError(f"{name} has shape {given.shape}, expected {values.shape}")
+        for name in ("account", "holdings", "clock"):
+            array = getattr(self._accounts, name)
+            array[...] = state[name].view(array.dtype)
+        self._buffers[self._current][...] = state["seen"]
+        self._ended[...] = state["ended"]
+        self._waiting, self._begun = bool(self._ended.any()), True
+        return self._shown()
 
     def close_extras(self, **kwargs: Any) -> None:
         """Let the threads go."""

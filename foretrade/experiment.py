@@ -39,6 +39,7 @@ from foretrade.storage import (
     library_versions,
     read_json,
     write_json,
+    write_text,
 )
 from foretrade.stress import explain, stress_tests
 from foretrade.workers import run_parallel
@@ -99,6 +100,13 @@ class PolicyTask:
         except (OSError, ValueError, KeyError):
             return False
 
+    def begin(self) -> None:
+        """Leave of the folder only what a training on just these inputs can go on from."""
+        note = self.folder / "key"
+        if not note.is_file() or note.read_text(encoding="utf-8") != self.key:
+            shutil.rmtree(self.folder, ignore_errors=True)
+            write_text(note, self.key)
+
     def updates(self) -> int:
         """Updates made so far."""
         try:
@@ -142,8 +150,8 @@ def train(job: Job) -> list[Path]:
 def train_policies(job: Job, tasks: Sequence[PolicyTask]) -> None:
     """Train those that are not there yet, in parallel, and show how far they are."""
     todo = [task for task in tasks if not task.is_done()]
-    for task in todo:  # what an interrupted training left is of no use
-        shutil.rmtree(task.folder, ignore_errors=True)
+    for task in todo:
+        task.begin()
     with progress(
         job.console, "train", {task.folder.name: task.config.updates for task in todo}
     ) as show:

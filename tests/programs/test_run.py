@@ -127,7 +127,7 @@ def test_an_interrupted_run_goes_on_to_the_same_bytes(finished, tmp_path):
     assert f"go on with: foretrade run {out}" in errors.replace("\n", " ")
 
     second = start()
-    wait_for(lambda: list(out.glob("policy/*/progress.json")), second)
+    wait_for(lambda: list(out.glob("policy/*/checkpoints/update-*")), second)
     os.killpg(second.pid, signal.SIGKILL)
     second.communicate()
     foretrade("run", out, cache=cache)
