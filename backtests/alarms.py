@@ -19,6 +19,31 @@ REMEDY = (
 )
 
 
+IDEALISED_FILLS = (
+    "Idealised fills (same close): orders trade at the very close on which they were decided; nobody "
+    "gets such fills."
+)
+BROKEN = "The record of trials is broken, there may have been more"
+
+
+def too_high(label: str, sharpe: float, periods_per_year: float) -> list[str]:
+    """A sentence, if an annualised net Sharpe ratio is above :func:`sharpe_limit`."""
+    limit = sharpe_limit(periods_per_year)
+    if not sharpe > limit:
+        return []
+    return [
+        f"{label}: a net Sharpe ratio of {sharpe:.2f} is above {limit:.1f}; probably it sees the future"
+    ]
+
+
+def notices(alarms: Sequence[str], faults: Sequence[str], *, idealised: bool) -> list[str]:
+    """What must be read first: probable leaks, idealised fills, a broken record of trials."""
+    found = [f"Probable leak. {text}." for text in alarms]
+    found += [f"{REMEDY}."] * bool(found)
+    found += [IDEALISED_FILLS] * idealised
+    return found + [f"{BROKEN}: {text}." for text in faults]
+
+
 def sharpe_limit(periods_per_year: float) -> float:
     """Annualised net Sharpe ratio above which a leak is likelier than skill.
 
@@ -42,16 +67,12 @@ def alarms(
         runs: By name.
         stress: By name of the run; strategies without are asked for their Sharpe ratio alone.
     """
-    limit = sharpe_limit(periods_per_year)
     found = []
     for row in rows:
         label, scores = row.strategy.label, row.scores
-        if scores.sharpe > limit:
-            found.append(
-                f"{label}: a net Sharpe ratio of {scores.sharpe:.2f} is above {limit:.1f}; probably it "
-                "sees the future"
-            )
-        elif row.median_run in stress and scores.sharpe_low > 0:
+        high = too_high(label, scores.sharpe, periods_per_year)
+        found += high
+        if not high and row.median_run in stress and scores.sharpe_low > 0:
             run = runs[row.median_run]
             found += _dies_late(label, stress[row.median_run], holding_bars(run))
     return found

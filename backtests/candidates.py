@@ -19,6 +19,8 @@ Returns: TypeAlias = Mapping[str, Floats] | pd.DataFrame
 """Name of each strategy to its net simple returns, ``[bars]``, or a data frame of them."""
 
 MIN_BARS = 20
+ROUNDING = 1e-14
+"""What returns may differ by, if it is but rounding."""
 
 
 @dataclass(frozen=True)
@@ -75,7 +77,7 @@ def excess_over(benchmark: Floats | pd.Series, returns: Returns) -> Candidates:
     _require_finite((name,), own[:, None])
     excess = compared.returns - own[:, None]
     for strategy, column in zip(compared.names, excess.T, strict=True):
-        if np.ptp(column) <= 1e-14:
+        if np.ptp(column) <= ROUNDING:
             raise ValueError(f"{strategy!r} differs from {name} by a constant: leave it out")
     return Candidates(compared.names, excess)
 
@@ -87,10 +89,12 @@ def distinct(returns: Mapping[str, Floats], benchmark: Floats | None = None) -> 
     """
     if benchmark is not None:
         beside = {n: own - benchmark for n, own in returns.items() if len(own) == len(benchmark)}
-        returns = {n: own for n, own in returns.items() if n not in beside or np.ptp(beside[n]) > 1e-14}
+        returns = {
+            n: own for n, own in returns.items() if n not in beside or np.ptp(beside[n]) > ROUNDING
+        }
     first = {np.asarray(column).tobytes(): name for name, column in reversed(list(returns.items()))}
     kept = set(first.values())
-    return {n: column for n, column in returns.items() if n in kept and np.ptp(column) > 1e-14}
+    return {n: column for n, column in returns.items() if n in kept and np.ptp(column) > ROUNDING}
 
 
 def _require_one_index(series: Mapping[str, Floats | pd.Series]) -> None:
@@ -128,7 +132,7 @@ def _require_finite(names: tuple[str, ...], table: Floats) -> None:
 def _require_different(names: tuple[str, ...], table: Floats) -> None:
     seen: dict[bytes, str] = {}
     for name, column in zip(names, np.ascontiguousarray(table.T), strict=True):
-        if np.ptp(column) <= 1e-14:
+        if np.ptp(column) <= ROUNDING:
             raise ValueError(f"the returns of {name!r} do not vary: leave it out")
         twin = seen.setdefault(column.tobytes(), name)
         if twin != name:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from foretrade.backtests.candidates import ROUNDING, distinct
 from foretrade.backtests.superiority import confidence_set, step_m, superior_ability
 from foretrade.markets.arrays import Floats
 
@@ -46,12 +47,11 @@ def field_tests(
         returns: Net simple returns of every strategy that was tried, ``[bars]``.
         benchmark: The same of the benchmark.
     """
-    idle = tuple(name for name, own in returns.items() if np.ptp(own) == 0)
-    traded = {name: own for name, own in returns.items() if name not in idle}
-    first = {own.tobytes(): name for name, own in reversed(traded.items())}
-    first.pop(benchmark.tobytes(), None)
-    field = {name: own for name, own in traded.items() if name in first.values()}
-    if not field or len(benchmark) < MIN_BARS or np.ptp(benchmark) == 0:
+    traded = {name: own for name, own in returns.items() if np.ptp(own) > ROUNDING}
+    idle = tuple(name for name in returns if name not in traded)
+    field = distinct(traded, benchmark)
+    first = {own.tobytes(): name for name, own in field.items()}
+    if not field or len(benchmark) < MIN_BARS or np.ptp(benchmark) <= ROUNDING:
         return FieldTests(math.nan, math.nan, (), {}, idle)
     ability = superior_ability(field, benchmark, seed=seed).consistent
     over_cash = superior_ability(field, np.zeros_like(benchmark), seed=seed).consistent

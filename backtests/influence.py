@@ -14,8 +14,9 @@ from foretrade.markets.arrays import Floats, Ints
 from foretrade.markets.compiled import compiled
 
 ROUNDING = 1e-12
-ALIKE = 1e-9  # what two series differ by, as a share of either, if it is but rounding
 """A variance below this share of the mean square is what rounding left."""
+ALIKE = 1e-9
+"""What two series differ by, as a share of either, if it is but rounding."""
 
 
 def influence(returns: Floats) -> Floats:

@@ -11,6 +11,7 @@ from typing import Any
 import pandas as pd
 
 from foretrade.backtests import league_pictures as pictures
+from foretrade.backtests.alarms import notices, too_high
 from foretrade.backtests.field import FieldTests
 from foretrade.backtests.standings import Concordance, RankCorrelation, Standing
 from foretrade.backtests.worth import MemberWorth
@@ -51,7 +52,15 @@ class LeaguePage:
     concordance: Concordance
     cost_scales: Sequence[float]
     cost_bps: float
+    periods_per_year: float
     warnings: Sequence[str]
+    idealised: bool = False
+    faults: Sequence[str] = ()
+
+    def notices(self) -> list[str]:
+        """Probable leaks, idealised fills, a broken record of trials: what must be read first."""
+        high = [too_high(row.label, row.sharpe, self.periods_per_year) for row in self.standings]
+        return notices([text for texts in high for text in texts], self.faults, idealised=self.idealised)
 
     def verdict(self) -> str:
         """In words: does any forecaster earn more than buy-and-hold, and is that more than luck."""
@@ -122,7 +131,8 @@ class LeaguePage:
         )
         said = "".join(f"- {text}\n" for text in (*self.remarks(), *self.warnings))
         setting = "; ".join(f"{key}: {value}" for key, value in self.setting.items())
-        return f"**{self.verdict()}**\n\n{table}\n{said}{worth}\n{setting}.\n"
+        first = "".join(f"**{text}**\n\n" for text in (*self.notices(), self.verdict()))
+        return f"{first}{table}\n{said}{worth}\n{setting}.\n"
 
     def html(self) -> str:
         """The whole page; every text is escaped."""

@@ -16,7 +16,7 @@ from pathlib import Path
 from jinja2.utils import htmlsafe_json_dumps
 from markupsafe import Markup
 
-from foretrade.backtests.alarms import REMEDY, alarms
+from foretrade.backtests.alarms import IDEALISED_FILLS, REMEDY, alarms, notices
 from foretrade.backtests.charts import (
     drawdown_chart,
     equity_chart,
@@ -54,10 +54,6 @@ from foretrade.pages import render
 from foretrade.storage import write_text
 
 DRAWN = 12  # strategies in pictures of lines; the table has all
-IDEALISED = (
-    "Idealised fills (same close): orders trade at the very close on which they were decided; nobody "
-    "gets such fills."
-)
 
 
 @dataclass(frozen=True)
@@ -137,11 +133,7 @@ class Report:
 
     def notices(self) -> list[str]:
         """Alarms, idealised fills and a broken chain of trials: what must be read first."""
-        found = [f"Probable leak. {text}." for text in self.alarms()]
-        found += [f"{REMEDY}."] * bool(found)
-        found += [IDEALISED] * self.idealised
-        broken = "The record of trials is broken, there may have been more"
-        return found + [f"{broken}: {text}." for text in self.faults]
+        return notices(self.alarms(), self.faults, idealised=self.idealised)
 
     def markdown(self) -> str:
         """Verdict and tables, for a terminal or a pull request."""
@@ -172,7 +164,7 @@ class Report:
             report=self,
             verdict=self.verdict(),
             remedy=REMEDY,
-            idealised=IDEALISED,
+            idealised=IDEALISED_FILLS,
             header=header,
             table=[
                 Line(

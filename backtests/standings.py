@@ -101,7 +101,8 @@ def standing(
     played = median_seed(seeds, cost_scales)
     gross, net = cost_scales.index(0.0), cost_scales.index(1.0)
     returns = played.returns[:, net]
-    sharpes = [sharpe_ratio(one.returns[:, net], periods_per_year) for one in seeds]
+    ratios = [sharpe_ratio(one.returns[:, net], periods_per_year) for one in seeds]
+    sharpes = [ratio for ratio in ratios if not math.isnan(ratio)] or [math.nan]
     gross_mean = float(played.returns[:, gross].mean()) * periods_per_year
     turnover = float(played.turnover[net])
     return Standing(

@@ -90,8 +90,10 @@ def stress(
 ) -> Stress:
     """Play the environment's block again from its start: once a cost level, and once a bar late.
 
-    The agent decides anew each time, on what its account then shows. The cost levels are accounts of
-    one batch, so the agent must decide for several observations at once, as the contract has it.
+    The agent decides anew each time, on what its account then shows; a network's decisions for several
+    accounts at once differ from single ones by rounding, and so do the results from the backtest's. The
+    cost levels are accounts of one batch, so the agent must decide for several observations at once, as
+    the contract has it.
 
     Raises:
         ValueError: The scales do not increase from 0, or leave out 1.

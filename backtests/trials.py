@@ -155,7 +155,8 @@ class Ledger:
             TrialsError: They are not there, or were changed.
         """
         path = self._path(record["series"])
-        remedy = f"'foretrade report' of run {record['run']} writes them again"
+        command = {"cell": "league", "ablation": "ablate"}.get(record["kind"], "report")
+        remedy = f"'foretrade {command}' of run {record['run']} writes them again"
         try:
             returns: Floats = np.load(path, allow_pickle=False)
         except (OSError, ValueError) as error:

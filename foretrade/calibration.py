@@ -182,11 +182,6 @@ def report(results: Sequence[Result]) -> str:
     )
 
 
-def _by_sharpe(results: Sequence[Result]) -> dict[float, list[Decisions]]:
-    free = [(case.sharpe, decided) for case, decided in results if not case.pays]
-    return {sharpe: [d for s, d in free if s == sharpe] for sharpe in (0.0, *SHARPES)}
-
-
 def _share(decided: Sequence[Decisions], field: str) -> float:
     return rate([getattr(one, field) for one in decided])[0]
 

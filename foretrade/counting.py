@@ -151,7 +151,9 @@ def compared(job: Job) -> Trials:
     after a look at the test block of another run. So all trials on either block count, whichever run
     made them. The variance is that of the trials on the validation block, scaled to the bars of the
     test block: those are what the agent was chosen from, while rules that lose their costs on the
-    test block spread Sharpe ratios for other reasons than luck.
+    test block spread Sharpe ratios for other reasons than luck. It is at least what luck alone gives,
+    one over the number of bars (Lo 2002, FAJ 58(4)): checkpoints that are all alike do not make what
+    else was tried on the test block alike.
     """
     from dataclasses import replace
 
@@ -159,7 +161,8 @@ def compared(job: Job) -> Trials:
 
     bars = len(job.config.blocks.rows(job.bars)["test"]) - 1
     records = ledger_of(job).records(job.bars.content_hash, job.symbol, "")
-    return replace(count(records, bars=bars, spread="validation"), whole=not faults(job))
+    counted = count(records, bars=bars, spread="validation")
+    return replace(counted, variance=max(counted.variance, 1 / bars), whole=not faults(job))
 
 
 def tried_on_test(job: Job) -> Trials:

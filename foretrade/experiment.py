@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import operator
+import re
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -285,10 +286,13 @@ def _asked_for(wish: str, page: Report) -> list[Row]:
     if wish in ("all", "none"):
         return list(page.rows) if wish == "all" else []
     by_name = {name: row for row in page.rows for name in (row.strategy.label, *row.strategy.runs)}
-    names = [name.strip() for name in wish.split(",")]
-    for name in names:
-        if name not in by_name:
-            raise ConfigError(
-                f"tear sheets of {name!r}: no such strategy; there are all, none, {', '.join(by_name)}"
-            )
-    return [row for row in page.rows if row in [by_name[name] for name in names]]
+    rest, chosen = wish.strip(), []
+    while rest:  # names may hold commas: the longest that fits is meant
+        fits = [name for name in by_name if rest == name or re.match(re.escape(name) + r"\s*,", rest)]
+        if not fits:
+            known = ", ".join(map(repr, by_name))
+            raise ConfigError(f"tear sheets of {rest!r}: no such strategy; there are all, none, {known}")
+        name = max(fits, key=len)
+        chosen.append(by_name[name])
+        rest = rest[len(name) :].lstrip(" ,")
+    return [row for row in page.rows if row in chosen]

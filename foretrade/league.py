@@ -22,7 +22,7 @@ from foretrade.backtests.standings import (
 from foretrade.backtests.trials import Trials
 from foretrade.backtests.verdict import Verdict, judge
 from foretrade.backtests.worth import MemberWorth, Value, member_worth
-from foretrade.counting import record_cells, tried_on_test
+from foretrade.counting import faults, record_cells, state, tried_on_test
 from foretrade.experiment import run_steps
 from foretrade.forecasters.names import member_name
 from foretrade.job import Job
@@ -32,6 +32,7 @@ from foretrade.markets.arrays import Floats
 from foretrade.markets.bars import DataError
 from foretrade.progress import progress
 from foretrade.results import score_forecasts, setting_of, warnings_of
+from foretrade.storage import content_hash
 from foretrade.workers import run_parallel
 
 LEAST_BARS = 20  # of which the tests can say anything
@@ -46,14 +47,16 @@ def league(job: Job) -> Path:
     """
     _check(job)
     run_steps(job, ("forecast",))
-    if not job.run.step("league", "forecast", job.own_code(), partial(_compete, job)):
+    job.record_data()
+    season = play(job)
+    _record(job, season)
+    inputs = content_hash(job.own_code(), state(job))  # what was tried since is counted, too
+    if not job.run.step("league", "forecast", inputs, partial(_compete, job, season)):
         job.console.print("[dim]league: already done[/dim]")
     return job.run.path / FOLDER
 
 
-def _compete(job: Job) -> list[Path]:
-    job.record_data()
-    season = play(job)
+def _compete(job: Job, season: Season) -> list[Path]:
     return [*_page(job, season).write(job.run.path / FOLDER), *season.files]
 
 
@@ -66,7 +69,7 @@ def _page(job: Job, season: Season) -> LeaguePage:
         for key, own in season.rows.items()
     }
     hold = season.references[HOLD][0].returns[:, net]
-    trials = _count(job, season)
+    trials = tried_on_test(job)
     verdicts, tests, worth = _judge(job, season, returns, hold, trials)
     scores = {name: score.as_dict() for name, score in score_forecasts(job).items()}
     settings: dict[str, Any] = {
@@ -101,7 +104,10 @@ def _page(job: Job, season: Season) -> LeaguePage:
         concordance=concordance(np.array([row.fold_sharpes for row in standings]).T),
         cost_scales=config.cost_scales,
         cost_bps=job.config.costs.trade_rate * 1e4,
+        periods_per_year=periods,
         warnings=warnings_of(job),
+        idealised=job.config.market.fill == "same_close",
+        faults=faults(job),
     )
 
 
@@ -142,8 +148,8 @@ def _judge(
     return dict(zip(judged, found[:n], strict=True)), found[n], worth
 
 
-def _count(job: Job, season: Season) -> Trials:
-    """Enter every cell into the ledger of trials, seeds too, and read how many there are."""
+def _record(job: Job, season: Season) -> None:
+    """Enter every cell into the ledger of trials, seeds too, if it is not there."""
     net = job.config.league.cost_scales.index(1.0)
     cells = {
         ", ".join(key) + (f", seed {number}" if len(own) > 1 else ""): one.returns[:, net]
@@ -151,7 +157,6 @@ def _count(job: Job, season: Season) -> Trials:
         for number, one in enumerate(own)
     }
     record_cells(job, cells)
-    return tried_on_test(job)
 
 
 def _label(job: Job, forecaster: str, rule: str) -> str:

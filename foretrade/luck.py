@@ -25,9 +25,16 @@ def luck(job: Job) -> dict[str, Any]:
     ``superior_ability`` the probability that the best of all that was traded on the test block beats
     buy-and-hold by so much without being better.
     """
+    from foretrade.backtests.trials import TrialsError
+
     trials = compared(job)
-    checkpoints = beside_each_other(job, "validation", CHOSEN_FROM)
-    traded = beside_each_other(job, "test", TRADED)
+    try:
+        checkpoints = beside_each_other(job, "validation", CHOSEN_FROM)
+        traded = beside_each_other(job, "test", TRADED)
+    except TrialsError as error:
+        lost = {"undefined": str(error)}
+        number = {"count": trials.count, "variance": trials.variance, "whole": trials.whole}
+        return {"trials": number, "overfitting": lost, "superior_ability": lost}
     return {
         "trials": {
             "count": trials.count,

@@ -52,7 +52,7 @@ def build_report(job: Job) -> Report:
         forecasts=stored["forecasts"],
         trials=compared(job),
         periods_per_year=job.bars.periods_per_year,
-        warnings=[finding.message for finding in inspect_bars(job.bars)],
+        warnings=warnings_of(job),
         stress={name: Stress.from_dict(values) for name, values in diagnosis["stress"].items()},
         why=Explanation(**diagnosis["why"]),
         view=_view(job),
@@ -167,9 +167,12 @@ def _selection(job: Job) -> str:
     chosen, best = found["overfitting"], found["superior_ability"]
     said = [
         f"{found['trials']['count']} on these prices",
-        f"{found['trials']['checkpoints']} checkpoints are as many as "
-        f"{found['trials']['effective_checkpoints']} independent ones",
     ]
+    if "checkpoints" in found["trials"]:
+        said.append(
+            f"{found['trials']['checkpoints']} checkpoints are as many as "
+            f"{found['trials']['effective_checkpoints']} independent ones"
+        )
     if "probability" in chosen:
         said.append(f"probability that choosing among them overfits {chosen['probability']:.2f}")
     if "p_values" in best:
@@ -181,9 +184,5 @@ def _selection(job: Job) -> str:
 
 
 def warnings_of(job: Job) -> list[str]:
-    """What a reader of any result has to know first."""
-    found = [finding.message for finding in inspect_bars(job.bars)]
-    if job.config.market.fill == "same_close":
-        found.insert(0, "Idealised fills: orders trade at the very close on which they were decided.")
-    broken = (f"The record of trials is broken, there may have been more: {f}." for f in faults(job))
-    return [*broken, *found]
+    """What a reader of any result has to know about the data."""
+    return [finding.message for finding in inspect_bars(job.bars)]

@@ -28,7 +28,10 @@ def print_league(output: Console, folder: Path) -> None:
     """The table of a league as far as it fits, its verdict, and where its page is."""
     from foretrade.backtests.league_page import NARROW
 
-    verdict, _, header, _, *rest = (folder / "league.md").read_text(encoding="utf-8").splitlines()
+    lines = (folder / "league.md").read_text(encoding="utf-8").splitlines()
+    begin = next(k for k, line in enumerate(lines) if line.startswith("|"))
+    *first, verdict = [line.strip("*") for line in lines[:begin] if line]
+    header, _, *rest = lines[begin:]
     names, rows = _cells(header), [_cells(line) for line in rest[: rest.index("")]]
     columns = range(len(names)) if output.width >= WIDE else NARROW
     title = "Test block, after all costs"
@@ -37,8 +40,10 @@ def print_league(output: Console, folder: Path) -> None:
         table.add_column(names[column], justify="right" if column else "left", no_wrap=column > 0)
     for row in rows:
         table.add_row(*(row[column] for column in columns))
+    for text in first:
+        output.print(text, style="bold red", markup=False, highlight=False)
     output.print(table)
-    output.print(verdict.strip("*"), markup=False, highlight=False)
+    output.print(verdict, markup=False, highlight=False)
     output.print(f"page: {folder / 'league.html'}", markup=False, highlight=False, soft_wrap=True)
 
 

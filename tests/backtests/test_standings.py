@@ -66,6 +66,16 @@ def test_of_several_policies_the_lower_middle_one_is_shown():
     assert median_seed(seeds, LEVELS) is seeds[3]
 
 
+@pytest.mark.parametrize("order", [(0, 1, 2), (2, 1, 0), (1, 0, 2)])
+def test_a_policy_that_never_trades_does_not_hide_the_range(order):
+    noise = np.random.default_rng(1).normal(0, 0.01, 200)
+    seeds = [played(noise + 0.001, 0.0), played(np.zeros(200), 0.0), played(noise + 0.003, 0.0)]
+    verdict = judge(noise, noise, Trials(1, 0.0), 252.0)
+    row = standing("x", "x", "r", [seeds[k] for k in order], verdict, {}, cost_scales=LEVELS, folds=1,
+                   periods_per_year=252.0)  # fmt: skip
+    assert 0 < row.sharpe_min < row.sharpe_max
+
+
 def test_a_drawdown_counts_from_the_first_equity():
     assert max_drawdown(np.array([100.0, 90.0, 120.0, 90.0])) == -0.25
     assert max_drawdown(np.array([100.0, 80.0])) == pytest.approx(-0.2)
@@ -125,6 +135,8 @@ def test_the_field_finds_who_is_better_and_copes_with_copies_and_the_idle():
     nothing = field_tests(noise, "hold", hold)
     assert nothing.superior_to_benchmark > 0.05
     assert nothing.beats_benchmark == ()
+    nearly = {"as held": hold * (1 + 1e-15), "as idle": np.eye(1, 1000)[0] * 1e-15}
+    assert field_tests(noise | nearly, "hold", hold).left_out == ("as idle",)
 
 
 def test_a_field_of_the_idle_has_nothing_to_say():

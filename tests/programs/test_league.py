@@ -11,6 +11,8 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
+from io import StringIO
 from pathlib import Path
 
 import numpy as np
@@ -23,13 +25,16 @@ from threadpoolctl import threadpool_limits
 from foretrade import experiment, forecasting, league_season
 from foretrade import league as program
 from foretrade.backtests.contest import asked_weights, read_played
+from foretrade.backtests.trials import Trial
 from foretrade.config import ConfigError, read_config
+from foretrade.counting import ledger_of
 from foretrade.forecasters.base import Forecast
 from foretrade.job import Job
 from foretrade.league_tasks import Tasks
 from foretrade.markets.bars import DataError
 from foretrade.rundir import RunDirectory
 from foretrade.storage import file_hash
+from foretrade.terminal import print_league
 
 FORETRADE = str(Path(sys.executable).parent / "foretrade")
 FILES = ("league.csv", "worth.csv", "league.md", "league.html")
@@ -158,7 +163,8 @@ def test_who_knows_something_comes_first(planted):
     assert 0 < best["sharpe"] < best["gross_sharpe"] < rows.iloc[-1]["gross_sharpe"]
     assert rows.loc["Guesses, mean variance", "sharpe"] < 1
     text = (planted.run.path / "league" / "league.md").read_text()
-    assert text.startswith("**After costs, ")
+    assert text.startswith("**Probable leak. ")  # as who plants a Sharpe ratio of 4 has to be told
+    assert "\n\n**After costs, " in text
     assert "Knows, mean variance" in text.split("earned more than buy and hold")[0]
 
 
@@ -267,6 +273,45 @@ def test_damage_is_noticed_and_mended(planted, league, tmp_path):
     league(job_at(folder, planted.config))
     assert read_played(cell) is not None
     assert hashes(folder) == hashes(planted.run.path)
+
+
+def test_a_league_counts_what_was_tried_since(planted, league, tmp_path):
+    folder = tmp_path / "counted" / "run"
+    shutil.copytree(planted.run.path.parent, folder.parent, ignore=shutil.ignore_patterns("cache"))
+    job, before = job_at(folder, planted.config), table(planted)["deflated"]
+    ledger = ledger_of(job)
+    place = {"data": planted.bars.content_hash, "symbol": planted.symbol, "block": "test"}
+    rng = np.random.default_rng(0)
+    more = [
+        Trial("rule", f"rule {k}", "x", config="other", returns=rng.normal(size=90), **place)
+        for k in range(50)
+    ]
+    ledger.record(more)
+    league(job)
+    count = len(ledger.records(*place.values()))
+    assert f"{count} trials on the test block" in (folder / "league" / "league.md").read_text()
+    assert (table(job)["deflated"] < before).any()
+    ledger.path.write_text("".join(ledger.path.read_text().splitlines(keepends=True)[1:]))
+    league(job)
+    page = (folder / "league" / "league.html").read_text()
+    assert '<p class="alarm">The record of trials is broken' in page
+
+
+def test_what_must_be_read_first_stands_first(planted, league, tmp_path, monkeypatch):
+    """In red, on the page and in the terminal: idealised fills, and what is too good to be true."""
+    monkeypatch.setattr("foretrade.backtests.alarms.SHARPE_LIMIT", -10.0)
+    settings = replace(planted.config.market, fill="same_close")
+    job = job_at(tmp_path / "ideal" / "run", replace(planted.config, market=settings))
+    folder = league(job)
+    text = (folder / "league.md").read_text()
+    assert text.index("Probable leak. Knows, ") < text.index("Idealised fills")
+    assert text.index("Idealised fills") < text.index("The best of ")
+    assert "oracle" not in text[: text.index("Idealised fills")]
+    assert (folder / "league.html").read_text().count('<p class="alarm">') >= 3
+    shown = StringIO()
+    print_league(Console(file=shown, width=100, force_terminal=True), folder)
+    assert "\x1b[1;31mProbable leak" in shown.getvalue()
+    assert "\x1b[1;31mIdealised fills" in shown.getvalue()
 
 
 def test_ppo_sees_one_forecaster_and_its_seeds_make_one_row(planted, league, tmp_path):
