@@ -175,6 +175,7 @@ class KerasForecaster(BaseEstimator, ABC):
         self.net_.optimizer.build(self.net_.trainable_variables)
         self.start_: list[AnyArray] = self.net_.get_weights()
         self.optimiser_start_ = [value.numpy() for value in self.net_.optimizer.variables]
+        self.step_ = networks.training_step(self.net_)
         self.gradient_ = networks.mean_gradient(self.net_, self._head().mean_weights)
         self.recipe_: tuple[tuple[int, ...], dict[str, Any]] = recipe
 
@@ -194,7 +195,7 @@ class KerasForecaster(BaseEstimator, ABC):
             for start in range(0, len(order), self.batch_size):
                 rows = order[start : start + self.batch_size]
                 weights = None if sample_weight is None else sample_weight[rows]
-                self.net_.train_on_batch(inputs[rows], labels[rows], weights)
+                self.step_(inputs[rows], labels[rows], weights)
         return self
 
 

@@ -111,9 +111,36 @@ def restart(net: Any, optimiser_start: Sequence[AnyArray], seed: int) -> None:
             state.assign(np.array([seed, number + 1000 * inner], dtype=np.uint32))
 
 
+def training_step(net: Any) -> Callable[[Float32s, Float32s, Floats | None], None]:
+    """One update of a compiled network by a batch of any length, traced once for all of them.
+
+    With a trace for each length, the bits of an update would depend on which came before.
+    """
+    import tensorflow as tf  # type: ignore[import-untyped]
+
+    windows = tf.TensorSpec([None, *net.input_shape[1:]], tf.float32)
+    numbers = tf.TensorSpec([None], tf.float32)
+
+    @tf.function(input_signature=[windows, numbers])  # type: ignore[untyped-decorator]
+    def plain(x: Tensor, y: Tensor) -> None:
+        net.train_step((x, y))
+
+    @tf.function(input_signature=[windows, numbers, numbers])  # type: ignore[untyped-decorator]
+    def weighted(x: Tensor, y: Tensor, weights: Tensor) -> None:
+        net.train_step((x, y, weights))
+
+    def step(x: Float32s, y: Float32s, weights: Floats | None) -> None:
+        if weights is None:
+            plain(x, y)
+        else:
+            weighted(x, y, weights.astype(np.float32))
+
+    return step
+
+
 def mean_gradient(net: Any, mean_weights: Floats) -> Callable[[Floats], Float32s]:
     """A function of windows to the gradient of their mean forecasts; it is traced once a shape."""
-    import tensorflow as tf  # type: ignore[import-untyped]
+    import tensorflow as tf
 
     weights = tf.constant(mean_weights[:, None], tf.float32)
 
