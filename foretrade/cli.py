@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 
+from foretrade.cli_options import Into, Out, Seed, Set, Target, Workers
+
 if TYPE_CHECKING:
     from foretrade.job import Job
     from foretrade.rundir import RunDirectory
@@ -24,32 +26,6 @@ app = typer.Typer(
     rich_markup_mode="markdown",
 )
 output, errors = Console(), Console(stderr=True)
-
-Target = Annotated[
-    Path | None,
-    typer.Argument(
-        metavar="[CONFIG.toml | RUN_DIR]",
-        help="A configuration, or the folder of an existing run; default: S&P 500 daily.",
-        show_default=False,
-    ),
-]
-Out = Annotated[
-    Path | None,
-    typer.Option("--out", help="Folder of the run.", show_default="runs/NAME-HASH"),
-]
-Seed = Annotated[int | None, typer.Option("--seed", min=0, help="First seed.", show_default="0")]
-Set = Annotated[
-    list[str] | None,
-    typer.Option("--set", metavar="KEY=VALUE", help="Change one setting; may be repeated."),
-]
-Workers = Annotated[
-    int, typer.Option("--workers", min=0, help="Processes; 0 is one a core. Same results.")
-]
-
-Into = Annotated[
-    Path | None,
-    typer.Option(help="Markdown file whose block between foretrade markers the table replaces."),
-]
 
 
 @app.command(epilog="Example: foretrade run my.toml --seed 7 --set forecast.lookback_bars=42")
@@ -180,6 +156,26 @@ def league(
     print_league(output, folder)
     if into is not None:
         splice(into, (folder / "league.md").read_text(encoding="utf-8"))
+
+
+@app.command(epilog="Example: foretrade tune --set 'tune.grid.ppo.learning_rate=[3e-4, 1e-3]'")
+def tune(
+    target: Target = None,
+    out: Out = None,
+    seed: Seed = None,
+    set_: Set = None,
+    workers: Workers = 0,
+) -> None:
+    """Try settings, a grid or a search, and keep the best by the validation block alone."""
+    from foretrade.job import Job
+    from foretrade.terminal import print_tuning
+    from foretrade.tuning import tune as try_all
+
+    job = Job(_run_directory(target, out, seed, set_ or []), output, workers)
+    output.print(f"run: {job.run.path}", highlight=False)
+    with _says_how_to_go_on(job):
+        page = try_all(job)
+    print_tuning(output, job.run.path / "tune", page)
 
 
 @app.command(epilog='Example: foretrade data prices.csv --timezone "America/New_York"')

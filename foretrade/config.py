@@ -26,6 +26,7 @@ from foretrade.markets.fills import Fill
 from foretrade.markets.rules import Rules
 from foretrade.markets.sources import DataConfig
 from foretrade.markets.splits import Blocks, WalkForward
+from foretrade.search_space import TuneConfig
 from foretrade.storage import content_hash
 
 FusionName: TypeAlias = Literal[
@@ -182,6 +183,7 @@ class Experiment:
     costs: Costs = Costs()
     ppo: PPOConfig = PPOConfig()
     league: LeagueConfig = LeagueConfig()
+    tune: TuneConfig = TuneConfig()
 
     def __post_init__(self) -> None:
         if self.seeds < 1 or self.seed < 0:
@@ -247,20 +249,20 @@ def from_dict(values: Mapping[str, Any]) -> Experiment:
         raise ConfigError(f"{key} = {first['input']!r}: {message}") from error
 
 
+def changed(config: Experiment) -> dict[str, Any]:
+    """Every setting that is not the default, by its dotted key."""
+    default = dict(_flat(Experiment().as_dict()))
+    return {key: value for key, value in _flat(config.as_dict()) if value != default[key]}
+
+
 def changes(config: Experiment) -> list[str]:
     """``key = value`` of every setting that is not the default."""
-    return [
-        f"{key} = {value!r}"
-        for (key, value), (_, default) in zip(
-            _flat(config.as_dict()), _flat(Experiment().as_dict()), strict=True
-        )
-        if value != default
-    ]
+    return [f"{key} = {value!r}" for key, value in changed(config).items()]
 
 
 def _flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
     for key, value in values.items():
-        if isinstance(value, Mapping) and key != "settings":
+        if isinstance(value, Mapping) and key not in ("settings", "grid", "search"):
             yield from _flat(value, f"{prefix}{key}.")
         else:
             yield prefix + key, value

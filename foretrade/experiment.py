@@ -5,6 +5,7 @@ from __future__ import annotations
 import operator
 import re
 import shutil
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -153,15 +154,21 @@ def train_policies(job: Job, tasks: Sequence[PolicyTask]) -> None:
     todo = [task for task in tasks if not task.is_done()]
     for task in todo:
         task.begin()
-    with progress(
-        job.console, "train", {task.folder.name: task.config.updates for task in todo}
-    ) as show:
+
+    def updates(of: Callable[[PolicyTask], int]) -> Counter[str]:
+        """By name; trials of a tuning have the same names."""
+        found: Counter[str] = Counter()
+        for task in todo:
+            found[task.folder.name] += of(task)
+        return found
+
+    with progress(job.console, "train", updates(lambda task: task.config.updates)) as show:
         run_parallel(
             run_policy_task,
             todo,
             workers=job.workers,
             log=job.run.path / "logs" / "train.log",
-            tick=lambda: show({task.folder.name: task.updates() for task in todo}),
+            tick=lambda: show(updates(PolicyTask.updates)),
         )
 
 

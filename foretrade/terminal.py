@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from foretrade.backtests.report import Report
     from foretrade.backtests.trials import Ledger
     from foretrade.markets.bars import Bars
+    from foretrade.tuning_page import TuningPage
 
 MARKERS = ("<!-- foretrade table -->", "<!-- /foretrade table -->")
 WIDE = 190  # characters that all columns need
@@ -45,6 +46,21 @@ def print_league(output: Console, folder: Path) -> None:
     output.print(table)
     output.print(verdict, markup=False, highlight=False)
     output.print(f"page: {folder / 'league.html'}", markup=False, highlight=False, soft_wrap=True)
+
+
+def print_tuning(output: Console, folder: Path, page: TuningPage) -> None:
+    """The best trials, what of it may be luck, and what to do with the winner."""
+    header, rows = page.table()
+    table = Table(title="Validation block, after all costs", box=box.SIMPLE_HEAD, title_justify="left")
+    for name in header:
+        table.add_column(name, justify="right", overflow="fold")
+    for row in rows:
+        table.add_row(*row)
+    output.print(table)
+    for text in page.verdict():
+        output.print(text, markup=False, highlight=False)
+    for text in (f"page: {folder / 'tune.md'}", f"next: foretrade run {folder / 'best.toml'}"):
+        output.print(text, markup=False, highlight=False, soft_wrap=True)
 
 
 def print_checks(output: Console, results: Mapping[str, str]) -> bool:
