@@ -111,13 +111,12 @@ def require_optuna() -> Any:
         return importlib.import_module("optuna")
     except ModuleNotFoundError as error:
         raise OptunaMissingError(
-            "a search (tune.search) needs optuna: pip install 'foretrade[tune]'; a grid (tune.grid) "
-            "does without"
+            "tune.search needs optuna: pip install 'foretrade[tune]'; tune.grid does without"
         ) from error
 
 
 def _mend(path: Path) -> None:
-    """Take away what a killed process leaves: its lock, and part of a line, which would spoil the next."""
+    """Take away what a killed process leaves: its lock, and part of a line that would spoil the next."""
     Path(f"{path}.lock").unlink(missing_ok=True)
     if path.is_file():
         content = path.read_bytes()

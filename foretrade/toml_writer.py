@@ -24,7 +24,7 @@ def toml_value(value: Any) -> str:
     if isinstance(value, bool | int | float | str):
         return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
     if isinstance(value, Mapping):
-        inside = (f"{json.dumps(key, ensure_ascii=False)} = {toml_value(v)}" for key, v in value.items())
+        inside = (f"{toml_value(key)} = {toml_value(item)}" for key, item in value.items())
         return "{ " + ", ".join(inside) + " }" if value else "{}"
     if isinstance(value, Sequence):
         return "[" + ", ".join(map(toml_value, value)) + "]"

@@ -41,9 +41,16 @@ class TuningPage:
 
     @cached_property
     def ranked(self) -> list[tuple[int, Outcome]]:
-        """Numbers (from 1) and outcomes of the trials that have a score, the best first."""
-        scored = [(k, one) for k, one in enumerate(self.outcomes, 1) if one.score is not None]
-        return sorted(scored, key=lambda item: -(item[1].score or 0.0))
+        """Numbers (from 1) and outcomes of the trials that have a score, the best first.
+
+        What a search has suggested again is there once.
+        """
+        scored = {str(one.settings): (number, one) for number, one in self._scored[::-1]}
+        return sorted(scored.values(), key=lambda item: (-(item[1].score or 0.0), item[0]))
+
+    @property
+    def _scored(self) -> list[tuple[int, Outcome]]:
+        return [item for item in enumerate(self.outcomes, 1) if item[1].score is not None]
 
     @property
     def best(self) -> Outcome | None:
@@ -60,8 +67,8 @@ class TuningPage:
         """In words: which is the best, and what of its lead may be luck."""
         number, best = self.ranked[0]
         return [
-            f"Best of {len(self.ranked)} trials: number {number}, {in_words(best.settings)}. Its net Sharpe "
-            f"ratio a bar on the validation block is {self.lead.score:.4f}, "
+            f"Best of {len(self.ranked)} trials: number {number}, {in_words(best.settings)}. Its net "
+            f"Sharpe ratio a bar on the validation block is {self.lead.score:.4f}, "
             f"{self.lead.score - self.lead.median:.4f} above the median trial.",
             self._luck_of_seeds(),
             self._luck_of_bars(),
@@ -83,13 +90,13 @@ class TuningPage:
         )
 
     def _luck_of_bars(self) -> str:
-        looks = sum(one.checkpoints for one in self.outcomes)
+        looks = sum(one.checkpoints for _, one in self.ranked)
         luck = expected_best_sharpe(looks, 1 / self.bars)
         side = "above" if self.lead.score > luck else "not above"
         return (
             f"{looks} checkpoints were looked at. The best of as many without any skill, and unlike "
-            f"each other, would show {luck:.4f} on {self.bars} bars; the best trial is {side} it. All are "
-            "in the ledger of trials, and deflate what later reports on these prices show."
+            f"each other, would show {luck:.4f} on {self.bars} bars; the best trial is {side} it. All "
+            "are in the ledger of trials, and deflate what later reports on these prices show."
         )
 
     def table(self) -> tuple[list[str], list[list[str]]]:
@@ -118,12 +125,17 @@ class TuningPage:
         seeds = range(self.config.seed, self.config.seed + space.seeds)
         lines.append(
             f"Score: median over the seeds {seeds.start} to {seeds.stop - 1} of the net Sharpe ratio a "
-            "bar on the validation block, of the checkpoint that each training chose. The test block was "
-            "not played."
+            "bar on the validation block, of the checkpoint that each training chose. The test block "
+            "was not played."
         )
-        hidden, failed = len(self.ranked) - len(rows), len(self.outcomes) - len(self.ranked)
-        if hidden or failed:
-            lines.append(f"Not in the table: {hidden} lower ones, {failed} that could not be tried.")
+        left_out = {
+            "lower ones": len(self.ranked) - len(rows),
+            "that were suggested again": len(self._scored) - len(self.ranked),
+            "that could not be tried": len(self.outcomes) - len(self._scored),
+        }
+        if any(left_out.values()):
+            told = ", ".join(f"{count} {which}" for which, count in left_out.items() if count)
+            lines.append(f"Not in the table: {told}.")
         if self.importances:
             shares = ", ".join(f"{key} {share:.0%}" for key, share in self.importances.items())
             lines += ["", f"What parts the better trials from the others (PED-ANOVA): {shares}."]

@@ -16,6 +16,7 @@ from foretrade.config import ConfigError, Experiment, from_dict
 from foretrade.counting import record_checkpoints
 from foretrade.errors import ForetradeError
 from foretrade.experiment import PolicyTask, policy_tasks, run_steps, train_policies
+from foretrade.forecasting import members_of
 from foretrade.job import Job
 from foretrade.lineup import WITH_FORECASTS
 from foretrade.rundir import RunDirectory
@@ -109,9 +110,13 @@ class Trials:
         Raises:
             ConfigError: As :func:`with_settings`.
             DataError: The data cannot serve the experiment with them.
+            ForetradeError: A forecaster cannot be made with them.
         """
         run = replace(self.job.run, config=with_settings(self.job.config, settings))
-        replace(self.job, run=run, console=Console(quiet=True)).check()
+        job = replace(self.job, run=run, console=Console(quiet=True))
+        job.check()
+        if any(key.startswith("forecast.") for key in settings):
+            members_of(job)
 
     def train(self, points: Sequence[Mapping[str, Any]]) -> None:
         """Train the policies of several trials at once, so that all cores have work.
