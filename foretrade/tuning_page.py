@@ -138,7 +138,8 @@ class TuningPage:
             lines.append(f"Not in the table: {told}.")
         if self.importances:
             shares = ", ".join(f"{key} {share:.0%}" for key, share in self.importances.items())
-            lines += ["", f"What parts the better trials from the others (PED-ANOVA): {shares}."]
+            sure = "" if self.lead.p_value <= LEVEL else " This may be luck, too."
+            lines += ["", f"What parts the better trials from the others (PED-ANOVA): {shares}.{sure}"]
         return "\n".join(lines) + "\n"
 
     def frame(self) -> pd.DataFrame:
