@@ -32,15 +32,19 @@ def record_run(job: Job) -> None:
     record_strategies(job)
 
 
-def record_checkpoints(job: Job, folders: Iterable[Path]) -> None:
-    """Enter the checkpoints of the finished policies: each was looked at on the validation block."""
+def record_checkpoints(job: Job, folders: Iterable[Path], rows: range | None = None) -> None:
+    """Enter the checkpoints of the finished policies: each was looked at on the validation block.
+
+    Args:
+        rows: Of that block; default: that of the configuration.
+    """
     found: dict[str, Floats] = {}
     for folder in folders:
         if (folder / "done.json").is_file():
             steps = pd.read_csv(folder / "validation.csv")["steps"]
             returns = np.load(folder / "validation.npy", allow_pickle=False)
             found |= {f"{folder.name}@{step}": row for step, row in zip(steps, returns, strict=True)}
-    _record(job, {"checkpoint": found}, "validation")
+    _record(job, {"checkpoint": found}, "validation", rows)
 
 
 def record_strategies(job: Job) -> None:
@@ -100,11 +104,14 @@ def _followed(job: Job, means: Mapping[str, Floats], block: Block) -> dict[str, 
     return {name: np.sign(np.nan_to_num(mean[inside])) * earned for name, mean in means.items()}
 
 
-def _record(job: Job, found: Mapping[Kind, Mapping[str, Floats]], block: Block) -> None:
+def _record(
+    job: Job, found: Mapping[Kind, Mapping[str, Floats]], block: Block, rows: range | None = None
+) -> None:
     from foretrade.backtests.trials import Trial
 
+    rows = job.config.blocks.rows(job.bars)[block] if rows is None else rows
     place = (job.run.path.name, job.config.config_hash, job.bars.content_hash, job.symbol, block)
-    first = str(job.bars.dates[job.config.blocks.rows(job.bars)[block].start + 1].date())
+    first = str(job.bars.dates[rows.start + 1].date())
     trials = [
         Trial(kind, name, *place, returns, first)
         for kind, several in found.items()

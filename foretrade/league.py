@@ -171,9 +171,9 @@ def _decisions(job: Job) -> range:
 
 def _folds(job: Job) -> list[str]:
     """First and last day of the returns of each fold."""
-    days = job.bars.dates[_decisions(job).start + 1 : _decisions(job).stop + 1]
-    parts = np.array_split(np.arange(len(days)), job.config.league.folds)
-    return [f"{days[part[0]].date()} to {days[part[-1]].date()}" for part in parts]
+    days, folds = job.bars.dates, job.config.blocks.rolled(job.bars, job.config.league.folds)
+    spans = [(fold["test"].start + 1, fold["test"].stop - 1) for fold in folds]
+    return [f"{days[first].date()} to {days[last].date()}" for first, last in spans]
 
 
 def _setting(job: Job, trials: Trials) -> dict[str, str]:
@@ -183,8 +183,9 @@ def _setting(job: Job, trials: Trials) -> dict[str, str]:
         f"{config.no_trade_band:g} of the position",
         "sign": "long or short by the forecast's sign",
         "volatility_target": f"sign, sized to {job.config.target_volatility:.0%} volatility",
-        "ppo": f"{config.seeds} policies a forecaster, which see its mean and std and their account, "
-        "trained once on the training block, checkpoint chosen on validation",
+        "ppo": f"{config.seeds} policies a forecaster, which see its mean and std and their account; "
+        f"trained anew before each of {config.folds} folds on the bars before it, checkpoint chosen on "
+        "the last of them (as many as in validation); the account goes on from fold to fold",
     }
     rules = {f"Rule {rule}": said[rule] for rule in config.rules}
     return setting_of(job, rules | {"Trials": f"{trials} on the test block of these prices"})
