@@ -11,7 +11,7 @@ from typing import Any
 import pandas as pd
 
 from foretrade.backtests import league_pictures as pictures
-from foretrade.backtests.alarms import notices, too_high
+from foretrade.backtests.alarms import doubt, notices, too_high
 from foretrade.backtests.field import FieldTests
 from foretrade.backtests.standings import Concordance, RankCorrelation, Standing
 from foretrade.backtests.worth import MemberWorth
@@ -59,19 +59,30 @@ class LeaguePage:
 
     def notices(self) -> list[str]:
         """Probable leaks, idealised fills, a broken record of trials: what must be read first."""
+        return notices(self.alarms(), self.faults, idealised=self.idealised)
+
+    def alarms(self) -> list[str]:
+        """Forecasters that are too good to be true."""
         high = [too_high(row.label, row.sharpe, self.periods_per_year) for row in self.standings]
-        return notices([text for texts in high for text in texts], self.faults, idealised=self.idealised)
+        return [text for texts in high for text in texts]
 
     def verdict(self) -> str:
-        """In words: does any forecaster earn more than buy-and-hold, and is that more than luck."""
+        """In words: does any forecaster earn more than buy-and-hold, and is that more than luck.
+
+        Before it stands what speaks against it, and then nobody is said to earn more.
+        """
         best, hold, luck = self.standings[0], self.reference("buy and hold"), self.reference("random")
+        against = doubt(self.alarms(), idealised=self.idealised)
+        first = f"{against}. " if against else ""
         if math.isnan(best.sharpe):
-            return "No forecaster traded, or the test block is too short for a Sharpe ratio."
-        if self.tests.beats_benchmark:
+            return f"{first}No forecaster traded, or the test block is too short for a Sharpe ratio."
+        if not self.tests.beats_benchmark:
+            said = f"{first}No forecaster is shown to earn more than buy and hold after costs"
+        elif against:
+            said = against
+        else:
             said = f"After costs, {', '.join(self.tests.beats_benchmark)} earned more than buy and hold"
             said += " than luck explains (StepM at 5 %)"
-        else:
-            said = "No forecaster is shown to earn more than buy and hold after costs"
         p, cash = self.tests.superior_to_benchmark, self.tests.superior_to_cash
         return (
             f"{said}. The best of {len(self.standings)}, {best.label}, has a net Sharpe ratio of "

@@ -16,7 +16,7 @@ from pathlib import Path
 from jinja2.utils import htmlsafe_json_dumps
 from markupsafe import Markup
 
-from foretrade.backtests.alarms import IDEALISED_FILLS, REMEDY, alarms, notices
+from foretrade.backtests.alarms import alarms, doubt, notices
 from foretrade.backtests.charts import (
     drawdown_chart,
     equity_chart,
@@ -110,19 +110,22 @@ class Report:
         return alarms(self.rows, self.runs, self.stress, self.periods_per_year)
 
     def verdict(self) -> str:
-        """In words: is there an edge after costs, and how sure is that."""
+        """In words: is there an edge after costs, how sure is that, and first what speaks against it."""
         agent = self.rows[0]
         scores, label, runs = agent.scores, agent.strategy.label, len(agent.strategy.runs)
+        against = doubt(self.alarms(), idealised=self.idealised)
+        first = f"{against}. " if against else ""
         if agent.ruined:
-            return f"Ruin: {label} lost its account in {agent.ruined} of {runs} runs."
+            return f"{first}Ruin: {label} lost its account in {agent.ruined} of {runs} runs."
         if math.isnan(scores.sharpe):
-            return f"No edge after costs: {label} never traded, or not long enough for a Sharpe ratio."
+            why = f"{label} never traded, or not long enough for a Sharpe ratio."
+            return f"{first}No edge after costs: {why}"
         benchmark = next(row for row in self.rows if row.strategy.label == self.benchmark)
         returns, other = (self.runs[row.median_run].returns.to_numpy() for row in (agent, benchmark))
         found = judge(returns, other, self.trials, self.periods_per_year)
         seeds = f"median of {runs} seeds, which range from {number(agent.sharpe_min)} to "
         return (
-            f"{found.finding}: {label} has a net Sharpe ratio of "
+            f"{found.finding(against)}: {label} has a net Sharpe ratio of "
             f"{number(found.sharpe)} ({seeds + number(agent.sharpe_max) if runs > 1 else 'one seed'}; "
             f"95 % interval {number(found.low)} to {number(found.high)}), against "
             f"{number(benchmark.scores.sharpe)} for {self.benchmark.lower()} (95 % interval of the "
@@ -163,8 +166,6 @@ class Report:
             Path(__file__).parent / "report.html.jinja",
             report=self,
             verdict=self.verdict(),
-            remedy=REMEDY,
-            idealised=IDEALISED_FILLS,
             header=header,
             table=[
                 Line(

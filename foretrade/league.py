@@ -22,7 +22,7 @@ from foretrade.backtests.standings import (
 from foretrade.backtests.trials import Trials
 from foretrade.backtests.verdict import Verdict, judge
 from foretrade.backtests.worth import MemberWorth, Value, member_worth
-from foretrade.counting import faults, record_cells, state, tried_on_test
+from foretrade.counting import compared, faults, record_cells, state
 from foretrade.experiment import run_steps
 from foretrade.forecasters.names import member_name
 from foretrade.job import Job
@@ -69,7 +69,7 @@ def _page(job: Job, season: Season) -> LeaguePage:
         for key, own in season.rows.items()
     }
     hold = season.references[HOLD][0].returns[:, net]
-    trials = tried_on_test(job)
+    trials = compared(job)
     verdicts, tests, worth = _judge(job, season, returns, hold, trials)
     scores = {name: score.as_dict() for name, score in score_forecasts(job).items()}
     settings: dict[str, Any] = {
@@ -188,7 +188,7 @@ def _setting(job: Job, trials: Trials) -> dict[str, str]:
         "the last of them (as many as in validation); the account goes on from fold to fold",
     }
     rules = {f"Rule {rule}": said[rule] for rule in config.rules}
-    return setting_of(job, rules | {"Trials": f"{trials} on the test block of these prices"})
+    return setting_of(job, rules | {"Trials": f"{trials} on these prices"})
 
 
 def _check(job: Job) -> None:

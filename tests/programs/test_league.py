@@ -165,7 +165,17 @@ def test_who_knows_something_comes_first(planted):
     assert rows.loc["Guesses, mean variance", "sharpe"] < 1
     text = (planted.run.path / "league" / "league.md").read_text()
     assert text.startswith("**Probable leak. ")  # as who plants a Sharpe ratio of 4 has to be told
-    assert "\n\n**After costs, " in text
+    assert "\n\n**These results look like a leak and are not to be believed until checked. " in text
+    assert "earned more than buy and hold" not in text
+
+
+def test_who_earns_more_than_luck_explains_is_named(planted, league, tmp_path, monkeypatch):
+    """If no alarm speaks against it."""
+    monkeypatch.setattr("foretrade.backtests.alarms.SHARPE_LIMIT", 100.0)
+    folder = tmp_path / "believed" / "run"
+    shutil.copytree(planted.run.path.parent, folder.parent, ignore=shutil.ignore_patterns("league.*"))
+    text = (league(job_at(folder, planted.config)) / "league.md").read_text()
+    assert text.startswith("**After costs, ")
     assert "Knows, mean variance" in text.split("earned more than buy and hold")[0]
 
 
@@ -281,16 +291,17 @@ def test_a_league_counts_what_was_tried_since(planted, league, tmp_path):
     shutil.copytree(planted.run.path.parent, folder.parent, ignore=shutil.ignore_patterns("cache"))
     job, before = job_at(folder, planted.config), table(planted)["deflated"]
     ledger = ledger_of(job)
-    place = {"data": planted.bars.content_hash, "symbol": planted.symbol, "block": "test"}
+    place = {"data": planted.bars.content_hash, "symbol": planted.symbol}
     rng = np.random.default_rng(0)
     more = [
-        Trial("rule", f"rule {k}", "x", config="other", returns=rng.normal(size=90), **place)
-        for k in range(50)
+        Trial("rule", f"rule {k}", "x", "other", block=block, returns=rng.normal(size=90), **place)
+        for k in range(25)
+        for block in ("test", "validation")
     ]
     ledger.record(more)
     league(job)
     count = len(ledger.records(*place.values()))
-    assert f"{count} trials on the test block" in (folder / "league" / "league.md").read_text()
+    assert f"{count} trials on these prices" in (folder / "league" / "league.md").read_text()
     assert (table(job)["deflated"] < before).any()
     ledger.path.write_text("".join(ledger.path.read_text().splitlines(keepends=True)[1:]))
     league(job)
@@ -307,12 +318,18 @@ def test_what_must_be_read_first_stands_first(planted, league, tmp_path, monkeyp
     text = (folder / "league.md").read_text()
     assert text.index("Probable leak. Knows, ") < text.index("Idealised fills")
     assert text.index("Idealised fills") < text.index("The best of ")
+    verdict = "These results look like a leak, were made with idealised fills and are not to be believed"
+    assert f"\n**{verdict}" in text
+    assert f'<p class="verdict">{verdict}' in (folder / "league.html").read_text()
     assert "oracle" not in text[: text.index("Idealised fills")]
     assert (folder / "league.html").read_text().count('<p class="alarm">') >= 3
     shown = StringIO()
     print_league(Console(file=shown, width=100, force_terminal=True), folder)
     assert "\x1b[1;31mProbable leak" in shown.getvalue()
     assert "\x1b[1;31mIdealised fills" in shown.getvalue()
+    plain = re.sub(r"\s+", " ", shown.getvalue())
+    assert verdict in plain
+    assert "earned more" not in plain + text
 
 
 def test_ppo_sees_one_forecaster_and_its_seeds_make_one_row(planted, league, tmp_path):
