@@ -17,6 +17,7 @@ from jinja2.utils import htmlsafe_json_dumps
 from markupsafe import Markup
 
 from foretrade.backtests.alarms import alarms, doubt, notices
+from foretrade.backtests.cells import markdown, number
 from foretrade.backtests.charts import (
     drawdown_chart,
     equity_chart,
@@ -36,7 +37,7 @@ from foretrade.backtests.forecast_charts import (
     quality_chart,
     weights_chart,
 )
-from foretrade.backtests.league import Row, markdown_table, number, table_cells
+from foretrade.backtests.league import Row, markdown_table, table_cells
 from foretrade.backtests.stress import Stress
 from foretrade.backtests.stress_charts import cost_chart, delay_chart
 from foretrade.backtests.tables import (
@@ -147,7 +148,7 @@ class Report:
         marks = {row.strategy.label for row in self.rows if self._same_close(row)}
         table = markdown_table(self.rows, dict.fromkeys(marks, " **(same close)**"))
         header, lines = stress_table(self.rows, self.stress)
-        stressed = _markdown(header, lines) + "\n" if lines else ""
+        stressed = markdown(header, [line.cells for line in lines]) + "\n" if lines else ""
         text = f"{first}**{self.verdict()}**\n\n{table}\n{stressed}{setting}.\n\n{notes}"
         return text.rstrip() + "\n"
 
@@ -232,11 +233,6 @@ class Report:
             if row.median_run in self.stress
         }
         return [cost_chart(stressed, bold), delay_chart(stressed)] if stressed else []
-
-
-def _markdown(header: Sequence[str], lines: Sequence[Line]) -> str:
-    rows = [header, ["---", *["--:"] * (len(header) - 1)], *(line.cells for line in lines)]
-    return "".join("| " + " | ".join(row) + " |\n" for row in rows)
 
 
 def _hash_source(script: str) -> str:

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from foretrade.backtests.candidates import MIN_BARS
 from foretrade.backtests.field import FieldTests, field_tests
 from foretrade.backtests.league_page import LeaguePage
 from foretrade.backtests.standings import (
@@ -35,7 +36,6 @@ from foretrade.results import score_forecasts, setting_of, warnings_of
 from foretrade.storage import content_hash
 from foretrade.workers import run_parallel
 
-LEAST_BARS = 20  # of which the tests can say anything
 VALUES: dict[str, Value] = {"mean return, a year": "mean", "Sharpe ratio": "sharpe"}
 
 
@@ -183,9 +183,9 @@ def _setting(job: Job, trials: Trials) -> dict[str, str]:
         f"{config.no_trade_band:g} of the position",
         "sign": "long or short by the forecast's sign",
         "volatility_target": f"sign, sized to {job.config.target_volatility:.0%} volatility",
-        "ppo": f"{config.seeds} policies a forecaster, which see its mean and std and their account; "
-        f"trained anew before each of {config.folds} folds on the bars before it, checkpoint chosen on "
-        "the last of them (as many as in validation); the account goes on from fold to fold",
+        "ppo": f"a policy for each forecaster and each of {config.seeds} seeds, sees mean, std and "
+        f"account; trained anew before each of {config.folds} folds on the bars before, checkpoint "
+        "chosen on the last of them (as many as in validation); the account goes on from fold to fold",
     }
     rules = {f"Rule {rule}": said[rule] for rule in config.rules}
     return setting_of(job, rules | {"Trials": f"{trials} on these prices"})
@@ -193,7 +193,7 @@ def _setting(job: Job, trials: Trials) -> dict[str, str]:
 
 def _check(job: Job) -> None:
     """Refuse a test block that is too short, before anything is played."""
-    bars, least = len(_decisions(job)), max(LEAST_BARS, 2 * job.config.league.folds)
+    bars, least = len(_decisions(job)), max(MIN_BARS, 2 * job.config.league.folds)
     if bars < least:
         raise DataError(
             f"{job.bars.source}: the test block has {bars} decisions, a league of "

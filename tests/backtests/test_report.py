@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import math
 import re
-import shutil
-import subprocess
 from dataclasses import replace
 from io import StringIO
 from pathlib import Path
@@ -13,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from browser import browse, needs_browser
 from rich.console import Console
 
 from foretrade.agents.baselines import Constant
@@ -242,17 +241,10 @@ def test_the_frames_of_a_run_are_tidy(runs):
     assert math.isclose(item.returns.add(1).prod(), item.equity.iloc[-1] / 1e6, rel_tol=1e-12)
 
 
-@pytest.mark.skipif(not shutil.which("chromium"), reason="no browser here")
+@needs_browser
 def test_a_browser_finds_nothing_to_complain_about(runs, tmp_path):
-    path = tmp_path / "report.html"
+    path, shot = tmp_path / "report.html", tmp_path / "report.png"
     path.write_text(report(runs, ("seed-0",)).html())
-    shot = tmp_path / "report.png"
-    flags = ("--headless", "--no-sandbox", "--disable-gpu", "--enable-logging=stderr", "--v=0")
-    quiet = ("--disable-background-networking", "--disable-component-update", "--disable-sync")
-    profile = f"--user-data-dir={tmp_path / 'profile'}"
-    done = subprocess.run(
-        ["chromium", *flags, *quiet, profile, f"--screenshot={shot}", path.as_uri()],
-        capture_output=True, text=True, timeout=120, check=True,
-    )  # fmt: skip
+    done = browse(tmp_path, f"--screenshot={shot}", path.as_uri())
     assert "CONSOLE" not in done.stderr
     assert shot.stat().st_size > 10_000

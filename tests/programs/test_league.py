@@ -18,6 +18,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from browser import assert_readable_on_a_phone, browse, needs_browser
 from rich.console import Console
 from sklearn.base import BaseEstimator
 from threadpoolctl import threadpool_limits
@@ -240,6 +241,15 @@ def test_the_page_stands_alone(planted):
     assert len(re.findall(r'<img src="data:image/svg', page)) == 4
     assert "Rank correlation of IC with the mean return" in page
     assert "Kendall&#39;s W" in page
+
+
+@needs_browser
+def test_the_page_is_readable_on_a_phone(planted, tmp_path):
+    page = (planted.run.path / "league" / "league.html").read_text()
+    assert_readable_on_a_phone(page, tmp_path)
+    path = tmp_path / "league.html"
+    path.write_text(page)
+    assert "CONSOLE" not in browse(tmp_path, "--dump-dom", path.as_uri()).stderr
 
 
 def test_a_second_league_does_nothing_again(planted, league):
