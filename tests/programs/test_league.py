@@ -113,10 +113,10 @@ def planted(tmp_path_factory, league):
     folder = tmp_path_factory.mktemp("league")
     planted_prices(folder / "prices.csv")
     (folder / "league.toml").write_text(SETTINGS.format(source=folder / "prices.csv"))
-    here = str(Path(__file__).parent)
+    here, tests = str(Path(__file__).parent), str(Path(__file__).parents[1])
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("FORETRADE_CACHE", str(folder / "cache"))
-        patch.setenv("PYTHONPATH", os.pathsep.join([here, os.environ.get("PYTHONPATH", "")]))
+        patch.setenv("PYTHONPATH", os.pathsep.join([here, tests, os.environ.get("PYTHONPATH", "")]))
         patch.syspath_prepend(here)
         job = job_at(folder / "first" / "run", read_config(folder / "league.toml"))
         league(job)
