@@ -16,7 +16,8 @@ from pathlib import Path
 from jinja2.utils import htmlsafe_json_dumps
 from markupsafe import Markup
 
-from foretrade.backtests.alarms import IDEALISED_FILLS, REMEDY, alarms, notices
+from foretrade.backtests.alarms import alarms, doubt, notices
+from foretrade.backtests.cells import markdown, number
 from foretrade.backtests.charts import (
     drawdown_chart,
     equity_chart,
@@ -36,7 +37,7 @@ from foretrade.backtests.forecast_charts import (
     quality_chart,
     weights_chart,
 )
-from foretrade.backtests.league import Row, markdown_table, number, table_cells
+from foretrade.backtests.league import Row, markdown_table, table_cells
 from foretrade.backtests.stress import Stress
 from foretrade.backtests.stress_charts import cost_chart, delay_chart
 from foretrade.backtests.tables import (
@@ -110,19 +111,22 @@ class Report:
         return alarms(self.rows, self.runs, self.stress, self.periods_per_year)
 
     def verdict(self) -> str:
-        """In words: is there an edge after costs, and how sure is that."""
+        """In words: is there an edge after costs, how sure is that, and first what speaks against it."""
         agent = self.rows[0]
         scores, label, runs = agent.scores, agent.strategy.label, len(agent.strategy.runs)
+        against = doubt(self.alarms(), idealised=self.idealised)
+        first = f"{against}. " if against else ""
         if agent.ruined:
-            return f"Ruin: {label} lost its account in {agent.ruined} of {runs} runs."
+            return f"{first}Ruin: {label} lost its account in {agent.ruined} of {runs} runs."
         if math.isnan(scores.sharpe):
-            return f"No edge after costs: {label} never traded, or not long enough for a Sharpe ratio."
+            why = f"{label} never traded, or not long enough for a Sharpe ratio."
+            return f"{first}No edge after costs: {why}"
         benchmark = next(row for row in self.rows if row.strategy.label == self.benchmark)
         returns, other = (self.runs[row.median_run].returns.to_numpy() for row in (agent, benchmark))
         found = judge(returns, other, self.trials, self.periods_per_year)
         seeds = f"median of {runs} seeds, which range from {number(agent.sharpe_min)} to "
         return (
-            f"{found.finding}: {label} has a net Sharpe ratio of "
+            f"{found.finding(against)}: {label} has a net Sharpe ratio of "
             f"{number(found.sharpe)} ({seeds + number(agent.sharpe_max) if runs > 1 else 'one seed'}; "
             f"95 % interval {number(found.low)} to {number(found.high)}), against "
             f"{number(benchmark.scores.sharpe)} for {self.benchmark.lower()} (95 % interval of the "
@@ -144,7 +148,7 @@ class Report:
         marks = {row.strategy.label for row in self.rows if self._same_close(row)}
         table = markdown_table(self.rows, dict.fromkeys(marks, " **(same close)**"))
         header, lines = stress_table(self.rows, self.stress)
-        stressed = _markdown(header, lines) + "\n" if lines else ""
+        stressed = markdown(header, [line.cells for line in lines]) + "\n" if lines else ""
         text = f"{first}**{self.verdict()}**\n\n{table}\n{stressed}{setting}.\n\n{notes}"
         return text.rstrip() + "\n"
 
@@ -163,8 +167,6 @@ class Report:
             Path(__file__).parent / "report.html.jinja",
             report=self,
             verdict=self.verdict(),
-            remedy=REMEDY,
-            idealised=IDEALISED_FILLS,
             header=header,
             table=[
                 Line(
@@ -231,11 +233,6 @@ class Report:
             if row.median_run in self.stress
         }
         return [cost_chart(stressed, bold), delay_chart(stressed)] if stressed else []
-
-
-def _markdown(header: Sequence[str], lines: Sequence[Line]) -> str:
-    rows = [header, ["---", *["--:"] * (len(header) - 1)], *(line.cells for line in lines)]
-    return "".join("| " + " | ".join(row) + " |\n" for row in rows)
 
 
 def _hash_source(script: str) -> str:

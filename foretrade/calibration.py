@@ -202,10 +202,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--write", action="store_true", help=f"put the tables into {DOCUMENT.name}")
     parser.add_argument("--workers", type=int, default=0, help="processes; 0 is one a core")
+    parser.add_argument("--quick", action="store_true", help="a tenth of the markets; never written")
     chosen = parser.parse_args()
+    if chosen.quick and chosen.write:
+        parser.error("--quick measures too few markets for the document; give --write alone")
     assert {field.name for field in fields(Decisions)} == {*DECISIONS, "sharpe"}
     console = Console()
-    cases = null_cases(NULL_MARKETS, PAYING_MARKETS) + power_cases(POWER_MARKETS)
+    part = 10 if chosen.quick else 1
+    cases = null_cases(NULL_MARKETS // part, PAYING_MARKETS // part) + power_cases(POWER_MARKETS // part)
     folder = cache_folder() / "calibration"
     results = measure(cases, folder=folder, workers=chosen.workers, console=console)
     text = report(results)

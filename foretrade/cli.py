@@ -11,11 +11,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 
-from foretrade.cli_options import Into, Out, Seed, Set, Target, Workers
+from foretrade.run_options import RunOptions, on_a_run
 
 if TYPE_CHECKING:
     from foretrade.job import Job
-    from foretrade.rundir import RunDirectory
 
 app = typer.Typer(
     name="foretrade",
@@ -27,48 +26,40 @@ app = typer.Typer(
 )
 output, errors = Console(), Console(stderr=True)
 
+Into = Annotated[
+    Path | None,
+    typer.Option(help="Markdown file whose block between foretrade markers the table replaces."),
+]
+
 
 @app.command(epilog="Example: foretrade run my.toml --seed 7 --set forecast.lookback_bars=42")
-def run(
-    target: Target = None,
-    out: Out = None,
-    seed: Seed = None,
-    set_: Set = None,
-    workers: Workers = 0,
-) -> None:
+@on_a_run
+def run(options: RunOptions) -> None:
     """The main job, from prices to report; goes on where it was interrupted."""
     from foretrade.experiment import STEPS
 
-    _do(STEPS, target, out, seed, set_, workers, show_table=True)
+    _do(STEPS, options, show_table=True)
 
 
 def _single_step(step: str, text: str) -> None:
     """Add the command that does one step of a run."""
 
     @app.command(step, help=text, epilog=f"Example: foretrade {step} runs/first")
-    def command(
-        target: Target = None,
-        out: Out = None,
-        seed: Seed = None,
-        set_: Set = None,
-        workers: Workers = 0,
-    ) -> None:
-        _do((step,), target, out, seed, set_, workers)
+    @on_a_run
+    def command(options: RunOptions) -> None:
+        _do((step,), options)
 
 
 @app.command(epilog="Example: foretrade forecast runs/first --report")
+@on_a_run
 def forecast(
-    target: Target = None,
-    out: Out = None,
-    seed: Seed = None,
-    set_: Set = None,
-    workers: Workers = 0,
+    options: RunOptions,
     page: Annotated[
         bool, typer.Option("--report", help="Write a page of scores, weights, calibration, importance.")
     ] = False,
 ) -> None:
     """Walk-forward forecasts of every member and of the ensemble."""
-    job = _do(("forecast",), target, out, seed, set_, workers)
+    job = _do(("forecast",), options)
     if page:
         from foretrade.forecast_page import write_forecast_page
 
@@ -77,23 +68,19 @@ def forecast(
 
 
 @app.command(epilog="Example: foretrade ablate ridge --methods jitter,bootstrap")
+@on_a_run
 def ablate(
+    options: RunOptions,
     member: Annotated[str, typer.Argument(help="A member of the experiment.")],
-    target: Target = None,
-    out: Out = None,
-    seed: Seed = None,
-    set_: Set = None,
-    workers: Workers = 0,
     methods: Annotated[
         str, typer.Option(help="Comma-separated: bootstrap, jitter, magnitude_warp, window_slice.")
     ] = "bootstrap,jitter,magnitude_warp,window_slice",
 ) -> None:
     """One member with and without data augmentation, out of sample, on the validation block."""
     from foretrade.ablation import ablate as run_ablation
-    from foretrade.job import Job
     from foretrade.terminal import print_ablation
 
-    job = Job(_run_directory(target, out, seed, set_ or []), output, workers)
+    job = options.job(output)
     job.check()
     rows = run_ablation(job, member, [name.strip() for name in methods.split(",")])
     print_ablation(output, member, rows)
@@ -104,12 +91,9 @@ _single_step("backtest", "Every strategy of a run, once, through its test block.
 
 
 @app.command(epilog="Example: foretrade report runs/first --into README.md")
+@on_a_run
 def report(
-    target: Target = None,
-    out: Out = None,
-    seed: Seed = None,
-    set_: Set = None,
-    workers: Workers = 0,
+    options: RunOptions,
     into: Into = None,
     tearsheets: Annotated[
         str,
@@ -122,7 +106,7 @@ def report(
     open_: Annotated[bool, typer.Option("--open", help="Show the page in the browser.")] = False,
 ) -> None:
     """Table, pictures and tear sheets of a run."""
-    job = _do(("report",), target, out, seed, set_, workers, show_table=True, tearsheets=tearsheets)
+    job = _do(("report",), options, show_table=True, tearsheets=tearsheets)
     if open_:
         from foretrade.pages import open_in_browser
 
@@ -136,20 +120,13 @@ def report(
 
 
 @app.command(epilog="Example: foretrade league runs/first")
-def league(
-    target: Target = None,
-    out: Out = None,
-    seed: Seed = None,
-    set_: Set = None,
-    workers: Workers = 0,
-    into: Into = None,
-) -> None:
+@on_a_run
+def league(options: RunOptions, into: Into = None) -> None:
     """Every forecaster traded by the same rules: what each earns after costs, what members are worth."""
-    from foretrade.job import Job
     from foretrade.league import league as play
     from foretrade.terminal import print_league, splice
 
-    job = Job(_run_directory(target, out, seed, set_ or []), output, workers)
+    job = options.job(output)
     output.print(f"run: {job.run.path}", highlight=False)
     with _says_how_to_go_on(job):
         folder = play(job)
@@ -159,19 +136,13 @@ def league(
 
 
 @app.command(epilog="Example: foretrade tune --set 'tune.grid.ppo.learning_rate=[3e-4, 1e-3]'")
-def tune(
-    target: Target = None,
-    out: Out = None,
-    seed: Seed = None,
-    set_: Set = None,
-    workers: Workers = 0,
-) -> None:
+@on_a_run
+def tune(options: RunOptions) -> None:
     """Try settings, a grid or a search, and keep the best by the validation block alone."""
-    from foretrade.job import Job
     from foretrade.terminal import print_tuning
     from foretrade.tuning import tune as try_all
 
-    job = Job(_run_directory(target, out, seed, set_ or []), output, workers)
+    job = options.job(output)
     output.print(f"run: {job.run.path}", highlight=False)
     with _says_how_to_go_on(job):
         page = try_all(job)
@@ -268,21 +239,16 @@ def main() -> None:
 
 def _do(
     steps: tuple[str, ...],
-    target: Path | None,
-    out: Path | None,
-    seed: int | None,
-    overrides: list[str] | None,
-    workers: int,
+    options: RunOptions,
     *,
     show_table: bool = False,
     tearsheets: str = "default",
 ) -> Job:
     from foretrade.experiment import run_steps
-    from foretrade.job import Job
     from foretrade.results import build_report
     from foretrade.terminal import print_report
 
-    job = Job(_run_directory(target, out, seed, overrides or []), output, workers, tearsheets)
+    job = options.job(output, tearsheets)
     output.print(f"run: {job.run.path}", highlight=False)
     with _says_how_to_go_on(job):
         run_steps(job, steps)
@@ -299,17 +265,3 @@ def _says_how_to_go_on(job: Job) -> Iterator[None]:
         resume = f"interrupted; go on with: foretrade {sys.argv[1]} {job.run.path}"
         errors.print(resume, markup=False, highlight=False, soft_wrap=True)
         raise typer.Exit(130) from None
-
-
-def _run_directory(
-    target: Path | None, out: Path | None, seed: int | None, overrides: list[str]
-) -> RunDirectory:
-    from foretrade.config import ConfigError, read_config
-    from foretrade.rundir import RunDirectory
-
-    if target is not None and target.is_dir():
-        if out is not None or seed is not None or overrides:
-            raise ConfigError(f"{target} is a run with its own settings; give no --out, --seed or --set")
-        return RunDirectory.open(target)
-    config = read_config(target, overrides=overrides, seed=seed)
-    return RunDirectory.create(out or Path("runs") / f"{config.name}-{config.config_hash[:8]}", config)

@@ -117,12 +117,13 @@ class LeagueConfig:
     Args:
         rules: Each trades every forecaster. ``mean_variance`` sizes by forecast and its std and does not
             trade small differences; ``sign`` and ``volatility_target`` turn with the sign; ``ppo`` is
-            trained for each forecaster and seed on its columns alone, once, before the test block. The
-            first one that needs no training is that of the members' worth and of the comparison of
-            forecast scores with profits.
+            trained for each forecaster, seed and fold on its columns alone and on the bars before the
+            fold, and takes over the account of the fold before. The first one that needs no training is
+            that of the members' worth and of the comparison of forecast scores with profits.
         cost_scales: Levels of all costs but interest; 0 (gross) and 1 (as configured) among them.
-        folds: Consecutive parts of the test block, in each of which the forecasters are ranked.
-        seeds: Policies trained for each forecaster, if ``ppo`` is among the rules.
+        folds: Consecutive parts of the test block, in each of which the forecasters are ranked, and
+            before each of which the policies are trained anew.
+        seeds: Policies trained for each forecaster and fold, if ``ppo`` is among the rules.
         forecast_seeds: Seeds with which the forecasters are fitted, the first of which is the run's: a
             row shows the median one by Sharpe ratio, and the range. Each costs a walk of all members.
         random_policies: Policies that trade at random as often as the median forecaster.

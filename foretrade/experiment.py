@@ -172,10 +172,17 @@ def train_policies(job: Job, tasks: Sequence[PolicyTask]) -> None:
         )
 
 
-def policy_tasks(job: Job, folder: Path, seeds: Mapping[str, int], **view: Any) -> Iterator[PolicyTask]:
+def policy_tasks(
+    job: Job,
+    folder: Path,
+    seeds: Mapping[str, int],
+    blocks: Mapping[str, range] | None = None,
+    **view: Any,
+) -> Iterator[PolicyTask]:
     """One training run for each name and seed, in its own folder.
 
     Args:
+        blocks: Rows of ``train`` and ``validation``; default: those of the configuration.
         view: What the policies see; see :meth:`Job.env`.
     """
     ppo = job.config.ppo
@@ -187,10 +194,11 @@ def policy_tasks(job: Job, folder: Path, seeds: Mapping[str, int], **view: Any) 
         library_versions(*LIBRARIES),
     )
     episodes = Episodes(ppo.episode_bars, random_start=True)
-    training = job.env("train", episodes=episodes, **view)
-    validation = job.env("validation", **view)
+    rows = job.config.blocks.rows(job.bars) if blocks is None else blocks
+    training = job.env(rows["train"], episodes=episodes, **view)
+    validation = job.env(rows["validation"], **view)
     for name, seed in seeds.items():
-        key = content_hash(*inputs, name, seed)
+        key = content_hash(*inputs, str(rows["train"]), str(rows["validation"]), name, seed)
         yield PolicyTask(training, validation, ppo, seed, folder / name, key)
 
 

@@ -103,13 +103,13 @@ def print_ablation(output: Console, member: str, rows: Sequence[Ablation]) -> No
 
 
 def print_trials(output: Console, ledger: Ledger) -> None:
-    """How much was tried on which bars, and what the best of as many would show by luck."""
+    """How much was tried on which prices, and what the best of as many would show by luck."""
     from foretrade.counting import summarise
 
-    title = "Trials; Sharpe ratios a bar, best and best by luck"
+    title = "Trials; Sharpe ratios a bar on the test block, best and best by luck"
     table = Table(title=title, box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), title_justify="left")
-    for name in ("data", "symbol", "block", "bars", "trials", "best", "luck"):
-        table.add_column(name, no_wrap=True, justify="right" if name in ("trials", "best") else "left")
+    for name in ("data", "symbol", "trials", "validation", "test", "bars", "best", "luck"):
+        table.add_column(name, no_wrap=True, justify="left" if name in ("data", "symbol") else "right")
     table.add_column("which", overflow="fold")
     for row in summarise(ledger):
         table.add_row(*row)

@@ -21,12 +21,14 @@ CONFIG = Path(__file__).parent / "small.toml"
 FORETRADE = [str(Path(sys.executable).parent / "foretrade")]
 
 
-def foretrade(*arguments: object, cache: Path, expect: int = 0) -> subprocess.CompletedProcess[str]:
+def foretrade(
+    *arguments: object, cache: Path, expect: int = 0, **environment: str
+) -> subprocess.CompletedProcess[str]:
     done = subprocess.run(
         [*FORETRADE, *map(str, arguments)],
         capture_output=True,
         text=True,
-        env=os.environ | {"FORETRADE_CACHE": str(cache), "COLUMNS": "120"},
+        env=os.environ | {"FORETRADE_CACHE": str(cache), "COLUMNS": "120"} | environment,
     )
     assert done.returncode == expect, done.stdout + done.stderr
     return done
@@ -192,6 +194,22 @@ def test_another_configuration_does_not_mix_in(finished):
     assert "another configuration (it differs in seed: 0 there, 5 here)" in failed.stderr
     failed = foretrade("run", folder, "--set", "seeds=1", cache=cache, expect=2)
     assert "a run with its own settings" in failed.stderr
+
+
+def test_the_report_opens_in_a_browser_or_says_where_it_is(finished, tmp_path, monkeypatch):
+    folder, cache, _ = finished
+    browser, shown = tmp_path / "browser", tmp_path / "shown"
+    browser.write_text(f'#!/bin/sh\nprintf "%s" "$1" > {shown}\n')
+    browser.chmod(0o755)
+    desk = {"BROWSER": f"{browser} %s", "DISPLAY": ":0"}
+    done = foretrade("report", folder, "--open", cache=cache, **desk)
+    assert shown.read_text() == (folder / "report.html").resolve().as_uri()
+    assert "no browser" not in done.stderr
+    shown.unlink()
+    monkeypatch.delenv("WAYLAND_DISPLAY", raising=False)
+    done = foretrade("report", folder, "--open", cache=cache, **desk | {"DISPLAY": ""})
+    assert done.stderr.strip() == f"no browser to open here; the page is {folder / 'report.html'}"
+    assert not shown.exists()
 
 
 def test_the_table_goes_into_a_page(finished, tmp_path):
