@@ -1,0 +1,130 @@
+"""What every update of a training did, in ``training.csv`` and in TensorBoard."""
+
+from __future__ import annotations
+
+import io
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from stable_baselines3.common.callbacks import BaseCallback
+
+from foretrade.agents.vector import MarketVecEnv
+from foretrade.envs.behaviour import Behaviour, target_names
+from foretrade.storage import write_text
+
+LOGGED = {
+    "entropy": ("entropy_loss",),
+    "explained_variance": ("explained_variance",),
+    "approx_kl": ("approx_kl",),
+    "clip_fraction": ("clip_fraction",),
+    "value_loss": ("value_loss", "critic_loss"),
+    "policy_loss": ("policy_gradient_loss", "policy_loss", "actor_loss"),
+    "std": ("std",),
+    "learning_rate": ("learning_rate",),
+}
+"""Column to the names under ``train/`` by which stable-baselines3's algorithms log it; all lack some."""
+
+TEXT_FORMATS = ("stdout", "log", "csv", "json")  # of stable-baselines3's logger; they have no histograms
+DONE = ("turnover", "cost_share", "time_in_market", "position", "exposure")
+
+
+class TrainingRecord(BaseCallback):
+    """Appends a row to ``training.csv`` after each update.
+
+    Its columns: ``update``, ``steps`` so far; those of :data:`LOGGED`, as the algorithm logged them, the
+    entropy with its sign; those of :data:`DONE`, what the accounts did in the rollout that the update
+    learned from, exploration included, see :class:`foretrade.envs.behaviour.Behaviour`; and
+    ``action <target>``, the share of each target asked for. What an algorithm does not log, or what is
+    not defined, is empty.
+
+    It must stand before the callback that keeps checkpoints, and its :meth:`state` must go into them:
+    then the file of a training that was stopped and goes on is that of one never stopped, byte for byte.
+
+    Args:
+        environments: Of the training.
+        folder: Where ``training.csv`` goes.
+        every_steps: Environment steps that a row stands for at least, for algorithms that update at
+            every step.
+    """
+
+    def __init__(self, environments: MarketVecEnv, folder: Path, *, every_steps: int = 0) -> None:
+        super().__init__()
+        self.environments = environments
+        self.path = folder / "training.csv"
+        self.every_steps = every_steps
+        targets = target_names(environments.batch.env.actions)
+        columns = ["update", "steps", *LOGGED, *DONE, *(f"action {name}" for name in targets)]
+        self.text = ",".join(columns) + "\n"
+        self.last = (0, 0)  # update and steps of the last row
+
+    def state(self) -> torch.Tensor:
+        """The file so far."""
+        return torch.from_numpy(np.frombuffer(self.text.encode(), dtype=np.uint8).copy())
+
+    def restore(self, state: torch.Tensor) -> None:
+        """Go on from a :meth:`state`."""
+        self.text = state.numpy().tobytes().decode()
+        rows = self.rows()
+        self.last = (len(rows), int(rows["steps"].iloc[-1]) if len(rows) else 0)
+
+    def rows(self) -> pd.DataFrame:
+        """The file so far, one row an update."""
+        return pd.read_csv(io.StringIO(self.text))
+
+    def _on_training_start(self) -> None:
+        write_text(self.path, self.text)
+
+    def _on_rollout_start(self) -> None:
+        self._after_update()
+
+    def _on_training_end(self) -> None:
+        self._after_update()
+
+    def _on_step(self) -> bool:
+        return True
+
+    def _after_update(self) -> None:
+        logged = self.logger.name_to_value
+        steps = self.num_timesteps - self.last[1]
+        if "train/n_updates" not in logged or steps < max(self.every_steps, 1):
+            return
+        self.last = (self.last[0] + 1, self.num_timesteps)
+        behaviour = self.environments.batch.behaviour()
+        values = [*_numbers(logged), *(float(getattr(behaviour, name)) for name in DONE)]
+        values += behaviour.actions.values()
+        cells = ["" if math.isnan(value) else repr(value) for value in values]
+        line = ",".join([*map(str, self.last), *cells]) + "\n"
+        self.text += line
+        with self.path.open("a", encoding="utf-8") as file:
+            file.write(line)
+        self._show(behaviour)
+
+    def _show(self, behaviour: Behaviour) -> None:
+        """Let TensorBoard have the update's numbers now, at the steps to which they belong."""
+        for name in DONE:
+            value = getattr(behaviour, name)
+            if not math.isnan(value):
+                self.logger.record(f"behaviour/{name}", value)
+        targets = [_centre(label) for label in behaviour.actions]
+        thousandths = np.rint(1000 * np.array(list(behaviour.actions.values()))).astype(int)
+        self.logger.record("behaviour/actions", np.repeat(targets, thousandths), exclude=TEXT_FORMATS)
+        self.logger.dump(self.num_timesteps)
+
+
+def _centre(label: str) -> float:
+    """Of an interval of targets; or the target."""
+    ends = [float(end) for end in label.split("..")]
+    return sum(ends) / len(ends)
+
+
+def _numbers(logged: dict[str, Any]) -> list[float]:
+    """The columns of :data:`LOGGED`."""
+    found = []
+    for name, keys in LOGGED.items():
+        value = next((float(logged[f"train/{k}"]) for k in keys if f"train/{k}" in logged), math.nan)
+        found.append(-value if name == "entropy" else value)
+    return found
