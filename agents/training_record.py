@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 import torch
 from stable_baselines3.common.callbacks import BaseCallback
+from stable_baselines3.common.logger import TensorBoardOutputFormat
 
 from foretrade.agents.vector import MarketVecEnv
 from foretrade.envs.behaviour import Behaviour, target_names
@@ -28,7 +29,6 @@ LOGGED = {
 }
 """Column to the names under ``train/`` by which stable-baselines3's algorithms log it; all lack some."""
 
-TEXT_FORMATS = ("stdout", "log", "csv", "json")  # of stable-baselines3's logger; they have no histograms
 DONE = ("turnover", "cost_share", "time_in_market", "position", "exposure")
 
 
@@ -109,16 +109,27 @@ class TrainingRecord(BaseCallback):
             value = getattr(behaviour, name)
             if not math.isnan(value):
                 self.logger.record(f"behaviour/{name}", value)
-        targets = [_centre(label) for label in behaviour.actions]
-        thousandths = np.rint(1000 * np.array(list(behaviour.actions.values()))).astype(int)
-        self.logger.record("behaviour/actions", np.repeat(targets, thousandths), exclude=TEXT_FORMATS)
         self.logger.dump(self.num_timesteps)
+        for output in self.logger.output_formats:
+            if isinstance(output, TensorBoardOutputFormat):
+                _add_histogram(output, behaviour, self.num_timesteps)
 
 
-def _centre(label: str) -> float:
-    """Of an interval of targets; or the target."""
-    ends = [float(end) for end in label.split("..")]
-    return sum(ends) / len(ends)
+def _add_histogram(board: TensorBoardOutputFormat, behaviour: Behaviour, steps: int) -> None:
+    """The shares as they were counted; ``add_histogram`` would take a thousand bins of its own."""
+    limits = np.array([float(name.split("..")[-1]) for name in behaviour.actions])
+    counts = np.array(list(behaviour.actions.values())) * behaviour.steps
+    board.writer.add_histogram_raw(
+        "behaviour/actions",
+        min=limits[0],
+        max=limits[-1],
+        num=behaviour.steps,
+        sum=counts @ limits,
+        sum_squares=counts @ limits**2,
+        bucket_limits=limits.tolist(),
+        bucket_counts=counts.tolist(),
+        global_step=steps,
+    )
 
 
 def _numbers(logged: dict[str, Any]) -> list[float]:

@@ -40,7 +40,8 @@ class Play:
 
         ``turnover`` a bar; ``cost_share``, costs over the profit before costs; ``time_in_market``, share
         of closes with a position; ``position`` and ``exposure``, mean net and absolute weight;
-        ``market_correlation`` of its returns with the market's, which are those of buy-and-hold.
+        ``market_correlation`` of its returns with the market's, which are those of buy-and-hold, after
+        the first step, in which anybody enters.
         """
         figures = {
             "turnover": float(self.traded.mean()),
@@ -48,7 +49,7 @@ class Play:
             "time_in_market": float(self.weights.any(axis=1).mean()),
             "position": float(self.weights.sum(axis=1).mean()),
             "exposure": float(np.abs(self.weights).sum(axis=1).mean()),
-            "market_correlation": _correlation(np.expm1(self.growth), self.market),
+            "market_correlation": _correlation(np.expm1(self.growth[1:]), self.market[1:]),
         }
         return {name: None if math.isnan(value) else value for name, value in figures.items()}
 
@@ -86,12 +87,12 @@ def _market(closes: Floats) -> Floats:
     """Mean return of the symbols that have two closes; 0 where none has."""
     returns = closes[1:] / closes[:-1] - 1.0
     known = np.isfinite(returns)
-    total: Floats = np.where(known, returns, 0.0).sum(axis=1)
-    return total / np.maximum(known.sum(axis=1), 1)
+    mean: Floats = np.where(known, returns, 0.0).sum(axis=1) / np.maximum(known.sum(axis=1), 1)
+    return mean
 
 
 def _correlation(left: Floats, right: Floats) -> float:
-    """Pearson's; NaN if either does not vary."""
-    if not (left.std() > 0 and right.std() > 0):
+    """Pearson's; NaN of fewer than three values, or if either does not vary."""
+    if len(left) < 3 or left.std() == 0 or right.std() == 0:
         return math.nan
     return float(np.corrcoef(left, right)[0, 1])

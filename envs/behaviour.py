@@ -138,9 +138,12 @@ def _count_targets(
     for i in range(np.uint64(symbols)):
         for j in range(lanes):
             value = actions[n + j, i]
-            at = np.int64(value) if terms.kind == GRID else np.int64((value - low) * bins) + 1
-            if terms.kind != GRID:
-                at = min(max(at, 1), INSIDE)
-                at = 0 if value <= bottom else at
-                at = INSIDE + 1 if value >= top else at
+            if terms.kind == GRID:
+                at = int(value)
+            elif value <= bottom:
+                at = 0
+            elif value >= top:
+                at = INSIDE + 1
+            else:
+                at = min(int((value - low) * bins), INSIDE - 1) + 1
             asked[n + j, i, at] += 1
