@@ -47,13 +47,13 @@ def never_trades(chosen: Mapping[str, float]) -> str:
     if not exposure < IDLE_EXPOSURE:
         return ""
     return (
-        f"the agent never trades: on average {exposure:.1%} of its equity is in the market; "
+        f"the agent never trades: on average {100 * exposure:.1f} % of its equity is in the market; "
         "costs may be above what can be earned"
     )
 
 
 def always_in(chosen: Mapping[str, float]) -> str:
-    """Its returns correlate with the market's by 0.99 or more, either way, and it is in at 95 % of closes.
+    """Its returns correlate with the market's by 0.99, either way, and it is in at 95 % of the closes.
 
     Then 98 % of their variance is the market's: a fixed weight explains the result, and buy-and-hold
     has it without an agent. At the first closes of a block nobody holds anything yet.
@@ -78,8 +78,8 @@ def costs_eat(chosen: Mapping[str, float]) -> str:
     if not share >= EATEN:
         return ""
     return (
-        f"costs eat {share:.0%} of gross: a turnover of {chosen['turnover']:.2g} of equity a bar "
-        "is more than its profit pays"
+        f"costs eat {100 * share:.0f} % of gross: a turnover of {chosen['turnover']:.2g} of equity a "
+        "bar is more than its profit pays"
     )
 
 
@@ -95,8 +95,8 @@ def collapsed(updates: pd.DataFrame) -> str:
         if share >= AT_BOUND:
             bound = str(target).removeprefix("action ")
             return (
-                f"policy has collapsed to its bound: {share:.0%} of the last actions ask for {bound}, "
-                "exploration included; raise the entropy coefficient or lower the learning rate"
+                f"policy has collapsed to its bound: {100 * share:.0f} % of the last actions ask for "
+                f"{bound}, exploration included; raise the entropy coefficient or lower the learning rate"
             )
     return ""
 

@@ -121,10 +121,10 @@ def test_thresholds_are_where_the_docstrings_put_them():
     undefined = dict.fromkeys(fine, math.nan)
     assert warnings_of(updates(value_loss=np.nan), undefined) == []
     for change, beginning in (
-        ({"exposure": 0.019}, "the agent never trades: on average 1.9%"),
+        ({"exposure": 0.019}, "the agent never trades: on average 1.9 %"),
         ({"market_correlation": 0.991}, "always long: equal to buy-and-hold"),
         ({"market_correlation": -0.991}, "always short: the reverse of buy-and-hold"),
-        ({"cost_share": 0.9}, "costs eat 90% of gross"),
+        ({"cost_share": 0.9}, "costs eat 90 % of gross"),
     ):
         (text,) = warnings_of(updates(), fine | change)
         assert text.startswith(beginning)
