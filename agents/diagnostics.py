@@ -96,7 +96,8 @@ def collapsed(updates: pd.DataFrame) -> str:
             bound = str(target).removeprefix("action ")
             return (
                 f"policy has collapsed to its bound: {100 * share:.0f} % of the last actions ask for "
-                f"{bound}, exploration included; raise the entropy coefficient or lower the learning rate"
+                f"{bound}, exploration included; raise the entropy coefficient, or lower the learning "
+                "rate"
             )
     return ""
 
