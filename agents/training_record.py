@@ -36,10 +36,10 @@ class TrainingRecord(BaseCallback):
     """Appends a row to ``training.csv`` after each update.
 
     Its columns: ``update``, ``steps`` so far; those of :data:`LOGGED`, as the algorithm logged them, the
-    entropy with its sign; those of :data:`DONE`, what the accounts did in the rollout that the update
-    learned from, exploration included, see :class:`foretrade.envs.behaviour.Behaviour`; and
-    ``action <target>``, the share of each target asked for. What an algorithm does not log, or what is
-    not defined, is empty.
+    entropy with its sign; those of :data:`DONE`, what the accounts did since the row before (with PPO:
+    in the rollout that the update learned from), exploration included, see
+    :class:`foretrade.envs.behaviour.Behaviour`; and ``action <target>``, the share of each target asked
+    for. What an algorithm does not log, or what is not defined, is empty.
 
     It must stand before the callback that keeps checkpoints, and its :meth:`state` must go into them:
     then the file of a training that was stopped and goes on is that of one never stopped, byte for byte.

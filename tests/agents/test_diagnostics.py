@@ -9,6 +9,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pandas as pd
 import pytest
+from stable_baselines3 import A2C, SAC, TD3
+from stable_baselines3.common.logger import configure
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tiny_training import TINY, markets
 
@@ -16,8 +18,9 @@ from foretrade.agents.baselines import Constant
 from foretrade.agents.diagnostics import collapsed, costs_eat, value_loss_explodes, warnings_of
 from foretrade.agents.ppo import train_ppo
 from foretrade.agents.ppo_config import PPOConfig
-from foretrade.agents.training_record import DONE, LOGGED
+from foretrade.agents.training_record import DONE, LOGGED, TrainingRecord
 from foretrade.agents.validation import play
+from foretrade.agents.vector import MarketVecEnv
 from foretrade.envs.actions import PositionActions
 from foretrade.envs.episodes import Episodes
 from foretrade.envs.market import MarketEnv
@@ -106,6 +109,12 @@ def test_a_planted_training_is_warned_of(walk, tmp_path, name):
         assert not any(text.startswith(other) for text in found), found
 
 
+QUIET = {
+    "exposure": 0.5, "market_correlation": 0.5, "time_in_market": 1.0, "position": 0.5,
+    "cost_share": 0.2, "turnover": 0.1,
+}  # fmt: skip
+
+
 def updates(**columns):
     """Twenty updates; a column is one value, or one a row."""
     plain = {"value_loss": 1.0, "explained_variance": 0.1, "action -1": 0.3, "action 1": 0.3}
@@ -113,12 +122,8 @@ def updates(**columns):
 
 
 def test_thresholds_are_where_the_docstrings_put_them():
-    fine = {
-        "exposure": 0.5, "market_correlation": 0.5, "time_in_market": 1.0, "position": 0.5,
-        "cost_share": 0.2, "turnover": 0.1,
-    }  # fmt: skip
-    assert warnings_of(updates(), fine) == []
-    undefined = dict.fromkeys(fine, math.nan)
+    assert warnings_of(updates(), QUIET) == []
+    undefined = dict.fromkeys(QUIET, math.nan)
     assert warnings_of(updates(value_loss=np.nan), undefined) == []
     for change, beginning in (
         ({"exposure": 0.019}, "the agent never trades: on average 1.9 %"),
@@ -126,10 +131,10 @@ def test_thresholds_are_where_the_docstrings_put_them():
         ({"market_correlation": -0.991}, "always short: the reverse of buy-and-hold"),
         ({"cost_share": 0.9}, "costs eat 90 % of gross"),
     ):
-        (text,) = warnings_of(updates(), fine | change)
+        (text,) = warnings_of(updates(), QUIET | change)
         assert text.startswith(beginning)
-    assert not costs_eat(fine | {"cost_share": 0.89})
-    assert warnings_of(updates(), fine | {"market_correlation": 0.995, "time_in_market": 0.9}) == []
+    assert not costs_eat(QUIET | {"cost_share": 0.89})
+    assert warnings_of(updates(), QUIET | {"market_correlation": 0.995, "time_in_market": 0.9}) == []
 
 
 def test_only_the_last_updates_count():
@@ -220,3 +225,21 @@ def test_every_update_leaves_a_row_and_a_point_in_tensorboard(walk, tmp_path):
     assert [point.step for point in shown] == rows["steps"].tolist()
     buckets = np.array(shown[0].histogram_value.bucket)
     np.testing.assert_allclose(buckets[-3:], 128 * rows.loc[0, actions].to_numpy())
+
+
+@pytest.mark.parametrize("algorithm", [A2C, SAC, TD3])
+def test_other_algorithms_leave_empty_what_they_do_not_log(walk, tmp_path, algorithm):
+    environments = MarketVecEnv(markets(walk)[0], 4)
+    record = TrainingRecord(environments, tmp_path, every_steps=40)
+    options = {} if algorithm is A2C else {"learning_starts": 20, "batch_size": 16}
+    model = algorithm("MlpPolicy", environments, seed=0, device="cpu", **options)
+    model.set_logger(configure(str(tmp_path), []))
+    model.learn(200, callback=record)
+    rows = pd.read_csv(tmp_path / "training.csv")
+    assert rows["steps"].diff().dropna().min() >= 40
+    assert rows["steps"].iloc[-1] == 200
+    assert rows[["value_loss", "turnover", "exposure"]].notna().all(axis=None)
+    assert rows["policy_loss"].notna().any()  # TD3 trains its actor at every second update
+    assert rows["explained_variance"].notna().all() == (algorithm is A2C)
+    assert rows[["approx_kl", "clip_fraction"]].isna().all(axis=None)
+    assert all(isinstance(text, str) for text in warnings_of(rows, QUIET))
