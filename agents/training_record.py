@@ -36,10 +36,10 @@ class TrainingRecord(BaseCallback):
     """Appends a row to ``training.csv`` after each update.
 
     Its columns: ``update``, ``steps`` so far; those of :data:`LOGGED`, as the algorithm logged them, the
-    entropy with its sign; those of :data:`DONE`, what the accounts did since the row before (with PPO:
-    in the rollout that the update learned from), exploration included, see
-    :class:`foretrade.envs.behaviour.Behaviour`; and ``action <target>``, the share of each target asked
-    for. What an algorithm does not log, or what is not defined, is empty.
+    entropy with its sign; those of :data:`DONE`, what the accounts did in the rollout before the update,
+    exploration included, see :class:`foretrade.envs.behaviour.Behaviour`; and ``action <target>``, the
+    share of each target asked for. What an algorithm does not log, or what is not defined, is empty. A
+    rollout without an update, as off-policy algorithms begin with, leaves no row.
 
     It must stand before the callback that keeps checkpoints, and its :meth:`state` must go into them:
     then the file of a training that was stopped and goes on is that of one never stopped, byte for byte.
@@ -47,19 +47,16 @@ class TrainingRecord(BaseCallback):
     Args:
         environments: Of the training.
         folder: Where ``training.csv`` goes.
-        every_steps: Environment steps that a row stands for at least, for algorithms that update at
-            every step.
     """
 
-    def __init__(self, environments: MarketVecEnv, folder: Path, *, every_steps: int = 0) -> None:
+    def __init__(self, environments: MarketVecEnv, folder: Path) -> None:
         super().__init__()
         self.environments = environments
         self.path = folder / "training.csv"
-        self.every_steps = every_steps
         targets = target_names(environments.batch.env.actions)
         columns = ["update", "steps", *LOGGED, *DONE, *(f"action {name}" for name in targets)]
         self.text = ",".join(columns) + "\n"
-        self.last = (0, 0)  # update and steps of the last row
+        self.update = 0  # of the last row
 
     def state(self) -> torch.Tensor:
         """The file so far."""
@@ -68,8 +65,7 @@ class TrainingRecord(BaseCallback):
     def restore(self, state: torch.Tensor) -> None:
         """Go on from a :meth:`state`."""
         self.text = state.numpy().tobytes().decode()
-        rows = self.rows()
-        self.last = (len(rows), int(rows["steps"].iloc[-1]) if len(rows) else 0)
+        self.update = len(self.text.splitlines()) - 1
 
     def rows(self) -> pd.DataFrame:
         """The file so far, one row an update."""
@@ -81,6 +77,9 @@ class TrainingRecord(BaseCallback):
     def _on_rollout_start(self) -> None:
         self._after_update()
 
+    def _on_rollout_end(self) -> None:
+        self.behaviour = self.environments.batch.behaviour()
+
     def _on_training_end(self) -> None:
         self._after_update()
 
@@ -89,15 +88,13 @@ class TrainingRecord(BaseCallback):
 
     def _after_update(self) -> None:
         logged = self.logger.name_to_value
-        steps = self.num_timesteps - self.last[1]
-        if "train/n_updates" not in logged or steps < max(self.every_steps, 1):
+        if "train/n_updates" not in logged:
             return
-        self.last = (self.last[0] + 1, self.num_timesteps)
-        behaviour = self.environments.batch.behaviour()
+        self.update, behaviour = self.update + 1, self.behaviour
         values = [*_numbers(logged), *(float(getattr(behaviour, name)) for name in DONE)]
         values += behaviour.actions.values()
         cells = ["" if math.isnan(value) else repr(value) for value in values]
-        line = ",".join([*map(str, self.last), *cells]) + "\n"
+        line = ",".join([str(self.update), str(self.num_timesteps), *cells]) + "\n"
         self.text += line
         with self.path.open("a", encoding="utf-8") as file:
             file.write(line)
