@@ -20,7 +20,7 @@ from foretrade.agents.vector import MarketVecEnv
 from foretrade.errors import ForetradeError
 from foretrade.storage import atomic_path, content_hash, file_hash, read_json, write_json
 
-FORMAT = 1
+FORMAT = 2
 KEPT = 2  # the newest and the one before, should the newest be damaged
 COUNTERS = ("num_timesteps", "_n_updates", "_episode_num")
 

@@ -23,11 +23,13 @@ from foretrade.agents.checkpoint import (
     restore,
     training_state,
 )
+from foretrade.agents.diagnostics import write_warnings
 from foretrade.agents.ppo_config import PPOConfig
 from foretrade.agents.store import PolicyAgent, PolicySpec, save_policy
+from foretrade.agents.training_record import TrainingRecord
+from foretrade.agents.validation import play
 from foretrade.agents.vector import MarketVecEnv
 from foretrade.envs.market import MarketEnv
-from foretrade.envs.rewards import RUIN_LEVEL
 from foretrade.errors import ForetradeError
 from foretrade.markets.arrays import Floats
 from foretrade.storage import atomic_path, content_hash, write_json
@@ -49,11 +51,14 @@ def train_ppo(
     """Train one policy and return its best checkpoint, as judged on the validation block alone.
 
     Writes into ``folder``: ``policy.safetensors`` and ``policy.json`` (the best checkpoint),
-    ``validation.csv`` (steps, net log growth and Sharpe ratio a bar of every checkpoint: each is a
-    trial), ``validation.npy`` (their simple returns ``[checkpoints, bars]``, zero after ruin),
-    ``progress.json`` and TensorBoard event files; while it goes on, ``checkpoints/``, from which a
-    training that was stopped at any moment goes on to the same tensors. The same environments,
-    configuration and seed give the same tensors on the same machine; torch is set to one thread.
+    ``validation.csv`` (steps, net log growth, Sharpe ratio a bar and
+    :meth:`~foretrade.agents.validation.Play.figures` of every checkpoint: each is a trial),
+    ``validation.npy`` (their simple returns ``[checkpoints, bars]``, zero after ruin), ``training.csv``
+    (what every update did, see :class:`TrainingRecord`), ``warnings.json`` (what a user should
+    notice, see :mod:`foretrade.agents.diagnostics`), ``progress.json`` and TensorBoard event files;
+    while it goes on, ``checkpoints/``, from which a training that was stopped at any moment goes on to
+    the same tensors. The same environments, configuration and seed give the same tensors on the same
+    machine; torch is set to one thread.
 
     Args:
         training: Market with random starts, on the training block.
@@ -86,13 +91,15 @@ def train_ppo(
     identity = content_hash(asdict(config), seed, training.market, validation.market)
     checkpoints = Checkpoints(folder / "checkpoints", identity)
     agent = PolicyAgent(spec, model.policy)
-    chooser = ChooseOnValidation(agent, environments, validation, config, folder, checkpoints)
+    record = TrainingRecord(environments, folder)
+    chooser = ChooseOnValidation(agent, environments, validation, config, folder, checkpoints, record)
     steps = config.updates * config.environments * config.rollout_bars
     found = checkpoints.newest()
     if found is not None:
         restore(model, environments, *found)
         chooser.restore(*found)
-    model.learn(steps - model.num_timesteps, callback=chooser, reset_num_timesteps=found is None)
+    left = steps - model.num_timesteps
+    model.learn(left, callback=[record, chooser], reset_num_timesteps=found is None)
     return chooser.finish()
 
 
@@ -107,6 +114,7 @@ class ChooseOnValidation(BaseCallback):
         config: PPOConfig,
         folder: Path,
         checkpoints: Checkpoints,
+        record: TrainingRecord,
     ) -> None:
         super().__init__()
         self.agent = agent
@@ -114,6 +122,7 @@ class ChooseOnValidation(BaseCallback):
         self.validation = validation
         self.folder = folder
         self.checkpoints = checkpoints
+        self.record = record
         self.resumes = False
         self.updates = config.updates
         marks = np.linspace(0, config.updates, min(config.checkpoints, config.updates) + 1)
@@ -128,6 +137,7 @@ class ChooseOnValidation(BaseCallback):
         self.update, self.trials = facts["update"], facts["trials"]
         self.returns = [part_of(tensors, "returns")[str(k)].numpy() for k in range(len(self.trials))]
         self.best = part_of(tensors, "best")
+        self.record.restore(tensors["record"])
         self.resumes = True
 
     def _on_rollout_start(self) -> None:
@@ -154,19 +164,25 @@ class ChooseOnValidation(BaseCallback):
         tensors, facts = training_state(self.model, self.environments)
         tensors |= {f"best.{name}": tensor for name, tensor in self.best.items()}
         tensors |= {f"returns.{k}": torch.from_numpy(own) for k, own in enumerate(self.returns)}
+        tensors["record"] = self.record.state()
         facts |= {"update": self.update, "trials": self.trials}
         self.checkpoints.write(self.update, tensors, facts)
 
     def _after_update(self) -> None:
         if self.update in self.due:
-            steps = net_log_growth(self.agent, self.validation)
+            played = play(self.agent, self.validation)
+            steps = played.growth
             growth, spread = float(steps.sum()), float(steps.std())
             if growth > max((trial["log_growth"] for trial in self.trials), default=-np.inf):
                 self.best = {k: v.clone() for k, v in self.agent.policy.state_dict().items()}
             sharpe = float(steps.mean()) / spread if spread > 0 else None
-            self.trials.append({"steps": self.num_timesteps, "log_growth": growth, "sharpe": sharpe})
+            trial = {"steps": self.num_timesteps, "log_growth": growth, "sharpe": sharpe}
+            trial |= played.figures()
+            self.trials.append(trial)
             self.returns.append(np.expm1(steps))
-            self.logger.record("validation/log_growth", growth)
+            for name in (name for name in trial if name != "steps" and trial[name] is not None):
+                self.logger.record(f"validation/{name}", trial[name])
+            self.logger.dump(self.num_timesteps)
         write_json(self.folder / "progress.json", {"update": self.update, "of": self.updates})
         self.update += 1
 
@@ -177,28 +193,12 @@ class ChooseOnValidation(BaseCallback):
         bars = max(map(len, self.returns))
         with atomic_path(self.folder / "validation.npy") as path:
             np.save(path, [np.pad(returns, (0, bars - len(returns))) for returns in self.returns])
+        write_warnings(self.folder, self.record.rows(), pd.DataFrame(self.trials))
         self.agent.policy.load_state_dict(self.best)
         self.agent.policy.set_training_mode(False)
         save_policy(self.agent, self.folder)
         self.checkpoints.clear()
         return self.agent
-
-
-def net_log_growth(agent: PolicyAgent, env: MarketEnv) -> Floats:
-    """Log growth of equity at each step of one episode from the block's start, after costs.
-
-    A ruined account's last step counts as ``log(RUIN_LEVEL)``.
-    """
-    agent.reset()
-    observation, info = env.reset(seed=0)
-    equity, over = info["equity"], False
-    steps = []
-    while not over:
-        action = agent.decide(observation[None])[0]
-        observation, _, terminated, truncated, info = env.step(action)
-        steps.append(info["equity"] / equity)
-        equity, over = info["equity"], terminated or truncated
-    return np.asarray(np.log(np.maximum(steps, RUIN_LEVEL)))
 
 
 def _policy_spec(env: MarketEnv, config: PPOConfig) -> PolicySpec:

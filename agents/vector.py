@@ -26,7 +26,12 @@ class MarketVecEnv(VecEnv):
 
     def __init__(self, market: MarketEnv, num_envs: int, *, reward_scale: float = 1.0) -> None:
         self.batch = MarketVectorEnv(
-            num_envs, market=market, autoreset_mode=AutoresetMode.SAME_STEP, copy=False, infos=False
+            num_envs,
+            market=market,
+            autoreset_mode=AutoresetMode.SAME_STEP,
+            copy=False,
+            infos=False,
+            counts=True,
         )
         super().__init__(num_envs, market.observation_space, market.action_space)
         self.reward_scale = reward_scale

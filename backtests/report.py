@@ -38,6 +38,7 @@ from foretrade.backtests.forecast_charts import (
     weights_chart,
 )
 from foretrade.backtests.league import Row, markdown_table, table_cells
+from foretrade.backtests.learning import Training, learning_chart, noticed
 from foretrade.backtests.stress import Stress
 from foretrade.backtests.stress_charts import cost_chart, delay_chart
 from foretrade.backtests.tables import (
@@ -74,6 +75,7 @@ class Report:
         why: Attribution of the agent's actions.
         view: Forecasts on the test block.
         faults: What is wrong with the record of trials.
+        trainings: How the agents' policies learned.
     """
 
     title: str
@@ -90,6 +92,7 @@ class Report:
     why: Explanation | None = None
     view: ForecastView | None = None
     faults: Sequence[str] = ()
+    trainings: Sequence[Training] = ()
 
     @property
     def idealised(self) -> bool:
@@ -139,6 +142,10 @@ class Report:
         """Alarms, idealised fills and a broken chain of trials: what must be read first."""
         return notices(self.alarms(), self.faults, idealised=self.idealised)
 
+    def noticed(self) -> list[str]:
+        """What was noticed while the agents were trained, one line a policy."""
+        return noticed(self.trainings)
+
     def markdown(self) -> str:
         """Verdict and tables, for a terminal or a pull request."""
         first = "".join(f"**{text}**\n\n" for text in self.notices())
@@ -149,7 +156,8 @@ class Report:
         table = markdown_table(self.rows, dict.fromkeys(marks, " **(same close)**"))
         header, lines = stress_table(self.rows, self.stress)
         stressed = markdown(header, [line.cells for line in lines]) + "\n" if lines else ""
-        text = f"{first}**{self.verdict()}**\n\n{table}\n{stressed}{setting}.\n\n{notes}"
+        learned = "".join(f"- Noticed in training: {text}\n" for text in self.noticed())
+        text = f"{first}**{self.verdict()}**\n\n{table}\n{stressed}{setting}.\n\n{notes}{learned}"
         return text.rstrip() + "\n"
 
     def html(self) -> str:
@@ -218,6 +226,7 @@ class Report:
             charts.append(position_chart(lines, None if self.view is None else self.view.ensemble))
         charts += self._stress_charts(bold)
         charts += [monthly_chart(lines), quality_chart(self.forecasts)]
+        charts += [learning_chart(self.trainings)] if self.trainings else []
         if self.view is not None:
             charts += [weights_chart(self.view.weights), pit_chart(self.view.pits)]
             charts.append(coverage_chart(self.view.inside, self.view.nominal))

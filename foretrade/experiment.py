@@ -117,7 +117,10 @@ class PolicyTask:
             return 0
 
 
-POLICY_FILES = ("policy.json", "policy.safetensors", "validation.csv", "validation.npy")
+POLICY_FILES = (
+    "policy.json", "policy.safetensors", "validation.csv", "validation.npy", "training.csv",
+    "warnings.json",
+)  # fmt: skip
 
 
 def run_policy_task(task: PolicyTask) -> None:
@@ -170,6 +173,10 @@ def train_policies(job: Job, tasks: Sequence[PolicyTask]) -> None:
             log=job.run.path / "logs" / "train.log",
             tick=lambda: show(updates(PolicyTask.updates)),
         )
+    for task in todo:
+        for text in read_json(task.folder / "warnings.json")["warnings"]:
+            said = f"{task.folder.name}: {text}"
+            job.console.print(said, style="yellow", markup=False, highlight=False, soft_wrap=True)
 
 
 def policy_tasks(

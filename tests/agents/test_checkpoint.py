@@ -15,7 +15,10 @@ from foretrade.agents.ppo import ChooseOnValidation, TrainingError, train_ppo
 from foretrade.agents.vector import MarketVecEnv
 from foretrade.storage import atomic_path, file_hash
 
-FILES = ("policy.safetensors", "policy.json", "validation.csv", "validation.npy")
+FILES = (
+    "policy.safetensors", "policy.json", "validation.csv", "validation.npy", "training.csv",
+    "warnings.json",
+)  # fmt: skip
 
 
 class Stopped(Exception):
@@ -161,7 +164,7 @@ def test_the_facts_are_json_and_the_two_newest_stay(tmp_path):
     for update in range(5):
         checkpoints.write(update, {"w": torch.zeros(1)}, {"update": update})
     assert [p.name for p in sorted(tmp_path.iterdir())] == ["update-00000003", "update-00000004"]
-    assert json.loads((tmp_path / "update-00000004" / "state.json").read_text())["format"] == 1
+    assert json.loads((tmp_path / "update-00000004" / "state.json").read_text())["format"] == 2
     with atomic_path(tmp_path / "update-00000005") as path:
         path.mkdir()  # an interrupted writer leaves no such folder; one by hand is passed over
     assert checkpoints.newest()[1] == {"update": 4}

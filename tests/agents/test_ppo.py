@@ -8,9 +8,10 @@ import pytest
 import torch
 from tiny_training import TINY, markets
 
-from foretrade.agents.ppo import net_log_growth, train_ppo
+from foretrade.agents.ppo import train_ppo
 from foretrade.agents.ppo_config import PPOConfig
 from foretrade.agents.store import PolicyFileError, load_policy, save_policy
+from foretrade.agents.validation import play
 from foretrade.envs.episodes import Episodes
 from foretrade.envs.market import MarketEnv
 from foretrade.markets.table import Column, Table
@@ -28,9 +29,7 @@ def test_the_best_checkpoint_on_validation_is_kept(trained):
     agent, validation, folder = trained
     trials = pd.read_csv(folder / "validation.csv")
     assert trials["steps"].tolist() == [256, 384, 512]
-    assert net_log_growth(agent, validation).sum() == pytest.approx(
-        trials["log_growth"].max(), abs=1e-12
-    )
+    assert play(agent, validation).growth.sum() == pytest.approx(trials["log_growth"].max(), abs=1e-12)
     assert json.loads((folder / "progress.json").read_text()) == {"update": 4, "of": 4}
     assert list((folder / "tensorboard").glob("events.out.tfevents.*"))
 
@@ -50,7 +49,7 @@ def test_a_stored_policy_decides_alike(walk, tmp_path, options):
     agent = train_ppo(training, validation, TINY, seed=0, folder=tmp_path, tensorboard=False)
     loaded = load_policy(tmp_path)
     assert loaded.spec == agent.spec
-    assert np.array_equal(net_log_growth(loaded, validation), net_log_growth(agent, validation))
+    assert np.array_equal(play(loaded, validation).growth, play(agent, validation).growth)
 
 
 def damaged(folder, target, *, tensors=None, spec=None):
@@ -109,4 +108,4 @@ def test_it_learns_to_trade_on_a_leaked_future(walk, tmp_path, actions):
     config = PPOConfig(steps=98_304, episode_bars=100)
     agent = train_ppo(training, test, config, seed=0, folder=tmp_path)
     oracle = np.abs(np.diff(np.log(walk.close[401:600, 0]))).sum()
-    assert net_log_growth(agent, test).sum() > 0.9 * oracle
+    assert play(agent, test).growth.sum() > 0.9 * oracle

@@ -36,7 +36,8 @@ def foretrade(
 
 def results(folder: Path) -> dict[str, str]:
     """Hashes of everything that must not differ between two runs."""
-    tensors = sorted(folder.glob("policy/*/policy.safetensors"))
+    names = ("policy.safetensors", "training.csv", "warnings.json")
+    tensors = [path for name in names for path in sorted(folder.glob(f"policy/*/{name}"))]
     tables = [folder / name for name in ("forecasts.parquet", "ledger.parquet", "league.csv")]
     return {str(path.relative_to(folder)): file_hash(path) for path in (*tables, *tensors)}
 
@@ -77,12 +78,12 @@ def test_a_run_leaves_everything_it_promises(finished):
 
 
 def test_the_report_stands_alone(finished):
-    folder, _, _ = finished
+    folder, _, printed = finished
     page = (folder / "report.html").read_text()
     assert "default-src &#39;none&#39;" in page or "default-src 'none'" in page
     assert "script-src &#39;sha256-" in page or "script-src 'sha256-" in page
     assert not re.search(r"<(link|script|img|iframe)[^>]+https?:", page)
-    assert page.count("data:image/svg+xml;base64,") == page.count("<figure") == 14
+    assert page.count("data:image/svg+xml;base64,") == page.count("<figure") == 15
     for sheet in folder.glob("tearsheets/*.html"):
         text = sheet.read_text()
         assert 'src="http' not in text
@@ -90,6 +91,15 @@ def test_the_report_stands_alone(finished):
     assert "findfont" not in (folder / "logs" / "report.log").read_text()
     table = (folder / "report.md").read_text()
     assert "| PPO without forecasts |" in table
+    told = {
+        path: json.loads(path.read_text())["warnings"] for path in folder.glob("policy/*/warnings.json")
+    }
+    assert len(told) == 4
+    for path, texts in told.items():
+        for text in texts:
+            assert f"{path.parent.name}: {text}" in printed
+            assert text in table
+            assert text in page
 
 
 def test_a_second_run_does_nothing_again(finished):
