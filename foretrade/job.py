@@ -74,7 +74,8 @@ class Job:
     def _check_markets(self) -> None:
         market = self.config.market
         try:
-            self._market(self.features, "train", episodes=Episodes(bars=self.config.ppo.episode_bars))
+            episodes = Episodes(bars=self.config.training.episode_bars)
+            self._market(self.features, "train", episodes=episodes)
         except DataError:
             raise
         except ValueError as error:
