@@ -38,11 +38,7 @@ NETWORKS: Mapping[AlgorithmName, NetworkName] = {
 def build(
     config: TrainingConfig, spec: PolicySpec, environments: MarketVecEnv, *, seed: int
 ) -> BaseAlgorithm:
-    """The algorithm that ``config`` is of, with a fresh policy, on the CPU.
-
-    Raises:
-        TrainingError: It needs sb3-contrib, which is not installed.
-    """
+    """The algorithm that ``config`` is of, with a fresh policy, on the CPU."""
     shared = {
         "learning_rate": _linear_decay(config.learning_rate),
         "gamma": config.gamma,

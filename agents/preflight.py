@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
+
 import gymnasium
 import numpy as np
 from gymnasium.vector import AutoresetMode
 
-from foretrade.agents.training_config import TrainingConfig, TrainingError
+from foretrade.agents.training_config import NEEDS_CONTRIB, TrainingConfig, TrainingError
 from foretrade.envs.market import MarketEnv
 from foretrade.envs.vector import MarketVectorEnv
 
@@ -18,9 +20,11 @@ def check_before_training(training: MarketEnv, config: TrainingConfig) -> None:
     """Find out whether ``config`` can learn something on this market.
 
     Raises:
-        TrainingError: The algorithm needs other actions, the block is shorter than a rollout, or every
-            action earns the same.
+        TrainingError: The algorithm needs other actions, or sb3-contrib, which is not installed; the
+            block is shorter than a rollout, or every action earns the same.
     """
+    if config.algorithm == "recurrent_ppo" and find_spec("sb3_contrib") is None:
+        raise TrainingError(NEEDS_CONTRIB)
     config.check_actions(continuous=isinstance(training.action_space, gymnasium.spaces.Box))
     decisions = min(len(part.rows) for part in training.parts) - 1
     if decisions < config.rollout_bars:

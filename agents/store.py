@@ -17,7 +17,7 @@ from stable_baselines3.common.policies import ActorCriticPolicy, BasePolicy
 from stable_baselines3.sac.policies import SACPolicy
 from stable_baselines3.td3.policies import TD3Policy
 
-from foretrade.agents.training_config import Activation, TrainingError
+from foretrade.agents.training_config import NEEDS_CONTRIB, Activation, TrainingError
 from foretrade.errors import ForetradeError
 from foretrade.markets.arrays import AnyArray, Float32s
 from foretrade.storage import atomic_path, file_hash, read_json, write_json
@@ -107,9 +107,7 @@ def contrib() -> ModuleType:
     try:
         import sb3_contrib
     except ImportError as error:
-        raise TrainingError(
-            'a recurrent policy needs sb3-contrib: pip install "foretrade[ecosystem]"'
-        ) from error
+        raise TrainingError(NEEDS_CONTRIB) from error
     library: ModuleType = sb3_contrib
     return library
 

@@ -72,8 +72,8 @@ def train(
 
     Raises:
         CheckpointError: The folder holds checkpoints of another training, or a parameter is not finite.
-        TrainingError: The training cannot begin (see ``check_before_training``, or sb3-contrib is not
-            installed), or a reward, observation or action is not finite.
+        TrainingError: The training cannot begin (see ``check_before_training``), or a reward,
+            observation or action is not finite.
     """
     torch.set_num_threads(1)
     check_before_training(training, config)

@@ -10,6 +10,8 @@ from foretrade.errors import ForetradeError
 Activation: TypeAlias = Literal["tanh", "relu"]
 AlgorithmName: TypeAlias = Literal["ppo", "a2c", "recurrent_ppo", "sac", "td3"]
 
+NEEDS_CONTRIB = 'a recurrent policy needs sb3-contrib: pip install "foretrade[ecosystem]"'
+
 
 class TrainingError(ForetradeError, ValueError):
     """A training that must not begin, or not go on."""

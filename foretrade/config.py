@@ -259,9 +259,9 @@ def from_dict(values: Mapping[str, Any]) -> Experiment:
         first = error.errors()[0]
         # a field that takes numbers or lists is named with the branch that failed
         parts = [str(part) for part in first["loc"] if part not in ("float", "int")]
-        key = ".".join(part for part in parts if not part.startswith("is-instance")) or "experiment"
+        key = ".".join(part for part in parts if not part.startswith("is-instance"))
         message = first["msg"].removeprefix("Value error, ")
-        raise ConfigError(f"{key} = {first['input']!r}: {message}") from error
+        raise ConfigError(f"{key} = {first['input']!r}: {message}" if key else message) from error
 
 
 def changes(config: Experiment) -> list[str]:
