@@ -113,7 +113,8 @@ def _fold_tasks(job: Job, number: int, blocks: Mapping[str, range]) -> dict[str,
                 job,
                 folder,
                 {f"{name}-seed-{seed}-fold-{number}": seed for seed in seeds},
-                blocks,
+                blocks=blocks,
+                config=job.config.ppo,
                 observe=sees("ppo", job, name),
             )
         )

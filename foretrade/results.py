@@ -15,7 +15,7 @@ from foretrade.forecasters.names import member_name
 from foretrade.job import Job
 from foretrade.lineup import (
     BENCHMARK,
-    SEES_FORECASTS,
+    agents,
     forecasters,
     strategies,
 )
@@ -56,7 +56,7 @@ def build_report(job: Job) -> Report:
         periods_per_year=job.bars.periods_per_year,
         warnings=warnings_of(job),
         stress={name: Stress.from_dict(values) for name, values in diagnosis["stress"].items()},
-        why=Explanation(**diagnosis["why"]),
+        why=Explanation(**diagnosis["why"]) if diagnosis["why"] else None,
         view=_view(job),
         faults=faults(job),
         trainings=_trainings(job),
@@ -68,7 +68,7 @@ def _trainings(job: Job) -> list[Training]:
     from foretrade.backtests.learning import Training
 
     found = []
-    for row in strategies(job)[: len(SEES_FORECASTS)]:
+    for row in strategies(job)[: len(agents(job))]:
         for run, seed in zip(row.runs, job.config.policy_seeds, strict=True):
             folder = job.run.path / "policy" / run
             updates, checkpoints = (pd.read_csv(folder / f"{n}.csv") for n in ("training", "validation"))
@@ -175,8 +175,8 @@ def setting_of(job: Job, more: Mapping[str, str]) -> dict[str, str]:
 
 
 def _training(job: Job) -> str:
-    config = job.config
-    return f"{config.ppo.steps} steps, seeds {config.seed} to {config.seed + config.seeds - 1}"
+    training, seeds = job.config.training, job.config.policy_seeds
+    return f"{training.label}, {training.steps} steps, seeds {', '.join(map(str, seeds))}"
 
 
 def _selection(job: Job) -> str:

@@ -18,7 +18,6 @@ from foretrade.errors import ForetradeError
 from foretrade.experiment import PolicyTask, policy_tasks, run_steps, train_policies
 from foretrade.forecasting import members_of
 from foretrade.job import Job
-from foretrade.lineup import WITH_FORECASTS
 from foretrade.rundir import RunDirectory
 from foretrade.search_space import TuneConfig
 from foretrade.workers import WorkerError
@@ -159,7 +158,7 @@ class Trials:
             run_steps(replace(self.job, run=run), ("forecast",))
         first = config.seed
         seeds = {
-            f"{WITH_FORECASTS}-seed-{seed}": seed
+            f"{config.algorithm}-seed-{seed}": seed
             for seed in range(first, first + self.job.config.tune.seeds)
         }
         folder = self._path / "policies" / config.config_hash[:16]

@@ -16,8 +16,8 @@ from tiny_training import TINY, markets
 
 from foretrade.agents.baselines import Constant
 from foretrade.agents.diagnostics import collapsed, costs_eat, value_loss_explodes, warnings_of
-from foretrade.agents.ppo import train_ppo
 from foretrade.agents.ppo_config import PPOConfig
+from foretrade.agents.training import train
 from foretrade.agents.training_record import DONE, LOGGED, TrainingRecord
 from foretrade.agents.validation import play
 from foretrade.agents.vector import MarketVecEnv
@@ -98,7 +98,7 @@ def test_a_planted_training_is_warned_of(walk, tmp_path, name):
             (range(400, 600), Episodes(), plant.validation),
         )
     )
-    train_ppo(training, validation, plant.config, seed=0, folder=tmp_path, tensorboard=False)
+    train(training, validation, plant.config, seed=0, folder=tmp_path, tensorboard=False)
     found = json.loads((tmp_path / "warnings.json").read_text())["warnings"]
     for beginning in plant.warned:
         assert any(text.startswith(beginning) for text in found), found
@@ -198,7 +198,7 @@ class Equal:
 
 
 def test_every_update_leaves_a_row_and_a_point_in_tensorboard(walk, tmp_path):
-    train_ppo(*markets(walk, actions="position"), TINY, seed=1, folder=tmp_path)
+    train(*markets(walk, actions="position"), TINY, seed=1, folder=tmp_path)
     rows = pd.read_csv(tmp_path / "training.csv")
     assert rows["update"].tolist() == [1, 2, 3, 4]
     assert rows["steps"].tolist() == [128, 256, 384, 512]
