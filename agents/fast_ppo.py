@@ -81,7 +81,7 @@ class FastPPO(PPO):
                 return False
             buffer.rewards[n_steps] = rewards
             self._last_obs, self._last_episode_starts = new_obs, dones  # type: ignore[assignment]
-            ended = np.flatnonzero(dones).tolist()
+            ended = dones.nonzero()[0].tolist()
             if ended:
                 self._update_info_buffer([infos[i] for i in ended], dones[ended])
                 cut += [(n_steps, i, infos[i]["terminal_observation"]) for i in ended if _cut(infos[i])]

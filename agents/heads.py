@@ -43,11 +43,11 @@ class GaussianHead:
     """
 
     def __init__(self, log_std: nn.Parameter) -> None:
-        self.log_std = log_std
+        self.log_std = log_std.detach()
+        self._parameter = log_std
 
     def sample(self, outputs: Tensor) -> Tensor:
-        noise = torch.normal(torch.zeros_like(outputs), torch.ones_like(outputs))
-        return noise.mul_(self.log_std.exp()).add_(outputs)
+        return torch.empty_like(outputs).normal_().mul_(self.log_std.exp()).add_(outputs)
 
     def log_prob(self, outputs: Tensor, actions: Tensor) -> Tensor:
         z = (actions - outputs) * (-self.log_std).exp()
@@ -60,9 +60,9 @@ class GaussianHead:
     def slope(self, outputs: Tensor, actions: Tensor, weights: Tensor, each: float) -> Tensor:
         inverse = (-self.log_std).exp()
         z = (actions - outputs) * inverse
-        assert self.log_std.grad is not None
-        torch.mv((z.square() - 1).t(), weights, out=self.log_std.grad)
-        self.log_std.grad += each * len(outputs)
+        gradient = self._parameter.grad
+        assert gradient is not None
+        torch.mv((z.square() - 1).t(), weights, out=gradient).add_(each * outputs.shape[0])
         return z.mul_(inverse).mul_(weights[:, None])
 
 

@@ -42,12 +42,10 @@ class Networks:
         norm = torch.linalg.vector_norm(self.gradients)
         self.gradients.mul_((largest / (norm + 1e-6)).clamp_(max=1.0))
 
-    @torch.no_grad()
     def act(self, observations: Tensor) -> Tensor:
         """Actions drawn for observations ``[n, entries]``."""
         return self.head.sample(self.actor.forward(observations))
 
-    @torch.no_grad()
     def judge(self, observations: Tensor, actions: Tensor) -> tuple[Tensor, Tensor]:
         """Values and log probabilities ``[n]`` of what was done, for any number of rows."""
         size = self.actor.rows
@@ -59,7 +57,6 @@ class Networks:
         ]
         return self.worth(observations), torch.cat(log_probs)
 
-    @torch.no_grad()
     def worth(self, observations: Tensor) -> Tensor:
         """Values ``[n]``, for any number of rows."""
         parts = torch.split(observations, self.critic.rows)

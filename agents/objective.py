@@ -31,7 +31,6 @@ class Objective:
     value_coefficient: float
     normalised: bool
 
-    @torch.no_grad()
     def derive(self, networks: Networks, part: RolloutBufferSamples) -> Tensor:
         """Write the gradient into the parameters' ``.grad``; returns the :data:`NUMBERS`.
 
@@ -45,7 +44,7 @@ class Objective:
         policy_loss, by_log_prob = self.surrogate(ratio, part.advantages)
         value_loss, by_value = self.error(values[:, 0], part.old_values, part.returns)
         entropy_loss = -head.entropy(outputs).mean()
-        each = -self.entropy_coefficient / len(seen)
+        each = -self.entropy_coefficient / seen.shape[0]
         networks.actor.backward(seen, head.slope(outputs, done, by_log_prob, each))
         networks.critic.backward(seen, by_value.mul_(self.value_coefficient)[:, None])
         loss = (
@@ -57,20 +56,20 @@ class Objective:
 
     def surrogate(self, ratio: Tensor, advantages: Tensor) -> tuple[Tensor, Tensor]:
         """``−mean(min(A · ratio, A · clip(ratio)))`` and its derivative by each log probability."""
-        if self.normalised and len(advantages) > 1:
+        if self.normalised and advantages.shape[0] > 1:
             spread, mean = torch.std_mean(advantages)
             advantages = (advantages - mean) / (spread + 1e-8)
         free = advantages * ratio
         clipped = advantages * ratio.clamp(1 - self.clip_range, 1 + self.clip_range)
-        slope = free.masked_fill(free > clipped, 0.0).div_(-len(free))
+        slope = free.masked_fill(free > clipped, 0.0).div_(-free.shape[0])
         return -torch.minimum(free, clipped).mean(), slope
 
     def error(self, values: Tensor, old_values: Tensor, returns: Tensor) -> tuple[Tensor, Tensor]:
         """Mean squared error of the values and its derivative by each."""
         if self.clip_range_value is None:
             error = values - returns
-            return error.square().mean(), error.mul_(2 / len(error))
+            return error.square().mean(), error.mul_(2 / error.shape[0])
         change, most = values - old_values, self.clip_range_value
         error = old_values + change.clamp(-most, most) - returns
-        slope = (error * (2 / len(error))).masked_fill_(change.abs() > most, 0.0)
+        slope = (error * (2 / error.shape[0])).masked_fill_(change.abs() > most, 0.0)
         return error.square().mean(), slope

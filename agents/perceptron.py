@@ -14,12 +14,12 @@ Tensor = torch.Tensor
 class Perceptron:
     """The layers of a torch network, forward and backward, without autograd.
 
-    Rows are samples. What :meth:`forward` returns and what it needs for :meth:`backward` lies in memory
-    of this object, and is written over by the next call. The layers stay the network's own: an
+    Rows are samples. What :meth:`forward` returns, and what :meth:`backward` needs of it, lies in memory
+    of this object and is written over by the next call. The parameters stay the network's own: an
     optimiser's step is seen by the next call.
 
     Args:
-        layers: Linear layers, from the observation to the output.
+        layers: Linear layers with a bias, from the observation to the output.
         activation: Between them: ``Tanh`` or ``ReLU``.
         rows: Largest number of samples at once.
     """
@@ -28,38 +28,40 @@ class Perceptron:
         self.layers = tuple(layers)
         self.tanh = activation is nn.Tanh
         self.rows = rows
-        self.values = [torch.empty(rows, layer.out_features) for layer in self.layers]
-        self.slopes = [torch.empty_like(values) for values in self.values[:-1]]
+        self._weights = [layer.weight.detach() for layer in self.layers]
+        self._biases = [layer.bias.detach() for layer in self.layers]
+        self._values = [torch.empty(rows, layer.out_features) for layer in self.layers]
+        self._slopes = [torch.empty_like(values) for values in self._values[:-1]]
 
-    @torch.no_grad()
     def forward(self, inputs: Tensor) -> Tensor:
         """Outputs ``[n, out]`` of the last layer for ``inputs [n, in]``."""
-        hidden, last = inputs, self.layers[-1]
-        for layer, values in zip(self.layers, self.values, strict=True):
-            hidden = torch.addmm(layer.bias, hidden, layer.weight.t(), out=values[: len(inputs)])
-            if layer is not last:
-                self._activate(hidden)
-        return hidden
+        last = len(self.layers) - 1
+        for k, (weight, bias) in enumerate(zip(self._weights, self._biases, strict=True)):
+            values = self._values[k][: inputs.shape[0]]
+            inputs = torch.addmm(bias, inputs, weight.t(), out=values)
+            if k < last:
+                self._activate(inputs)
+        return inputs
 
-    @torch.no_grad()
     def backward(self, inputs: Tensor, slope: Tensor) -> None:
-        """Write ``.grad`` of the layers, from the loss's derivative ``[n, out]`` by the last outputs.
+        """Write the layers' ``.grad``, from the loss's derivative ``[n, out]`` by the last outputs.
 
         The last call of :meth:`forward` must have been for these ``inputs``; ``.grad`` must exist.
         """
-        below = [inputs, *(values[: len(inputs)] for values in self.values[:-1])]
+        n = inputs.shape[0]
+        below = [inputs, *(values[:n] for values in self._values[:-1])]
         for k in reversed(range(len(self.layers))):
             layer = self.layers[k]
-            assert layer.weight.grad is not None
             torch.mm(slope.t(), below[k], out=layer.weight.grad)
             torch.sum(slope, 0, out=layer.bias.grad)
             if k:
-                slope = torch.mm(slope, layer.weight, out=self.slopes[k - 1][: len(inputs)])
+                slope = torch.mm(slope, self._weights[k], out=self._slopes[k - 1][:n])
                 self._derive(slope, below[k])
 
     def _activate(self, values: Tensor) -> None:
-        if self.tanh:  # numpy's is vectorised: torch's takes ten times as long
-            np.tanh(values.numpy(), out=values.numpy())
+        if self.tanh:  # numpy's has vector instructions: torch's takes ten times as long
+            array = values.numpy()
+            np.tanh(array, out=array)
         else:
             torch.relu_(values)
 

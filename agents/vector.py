@@ -54,7 +54,7 @@ class MarketVecEnv(VecEnv):
         self._lengths += 1
         done = terminated | truncated
         infos = [NOTHING] * self.num_envs
-        for i in np.flatnonzero(done).tolist():
+        for i in done.nonzero()[0].tolist():
             infos[i] = {
                 "terminal_observation": details["final_obs"][i],
                 "TimeLimit.truncated": bool(truncated[i]),
