@@ -23,6 +23,7 @@ from foretrade.agents.checkpoint import (
     restore,
     training_state,
 )
+from foretrade.agents.fast_ppo import FastPPO
 from foretrade.agents.ppo_config import PPOConfig
 from foretrade.agents.store import PolicyAgent, PolicySpec, save_policy
 from foretrade.agents.vector import MarketVecEnv
@@ -66,7 +67,7 @@ def train_ppo(
     torch.set_num_threads(1)
     spec = _policy_spec(training, config)
     environments = MarketVecEnv(training, config.environments, reward_scale=config.reward_scale)
-    model = PPO(
+    model = FastPPO(
         "MlpPolicy",
         environments,
         learning_rate=_linear_decay(config.learning_rate),
