@@ -16,11 +16,16 @@ from stable_baselines3.common.vec_env import VecEnv
 from foretrade.agents.networks import Networks, networks_of
 from foretrade.agents.objective import NUMBERS, Objective
 from foretrade.agents.rollouts import Rollouts
+from foretrade.errors import ForetradeError
 
 Tensor = torch.Tensor
 
 ADAM = {"eps": 1e-5, "fused": True}  # the epsilon is stable-baselines3's
 LOSS, KL = NUMBERS.index("loss"), NUMBERS.index("approx_kl")
+
+
+class DeviceError(ForetradeError, ValueError):
+    """A device that this machine does not have."""
 
 
 class FastPPO(PPO):
@@ -33,9 +38,18 @@ class FastPPO(PPO):
 
     A callback finds in ``locals`` at a step what stable-baselines3 puts there, except ``values`` and
     ``log_probs``: they are known when the rollout has ended.
+
+    Raises:
+        DeviceError: The ``device`` is not there; stable-baselines3 would take the CPU and not say so.
     """
 
     networks: Networks | None = None
+
+    def __init__(self, *arguments: Any, **settings: Any) -> None:
+        device = settings.get("device", "auto")
+        if device != "auto" and torch.device(device).type == "cuda" and not torch.cuda.is_available():
+            raise DeviceError(f"device {str(device)!r}: torch finds no GPU here; leave it at 'cpu'")
+        super().__init__(*arguments, **settings)
 
     def _setup_model(self) -> None:
         if self.rollout_buffer_class is None and isinstance(

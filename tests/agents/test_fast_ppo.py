@@ -16,7 +16,7 @@ from stable_baselines3.common.vec_env import DummyVecEnv
 from tiny_training import markets
 from torch import nn
 
-from foretrade.agents.fast_ppo import FastPPO
+from foretrade.agents.fast_ppo import DeviceError, FastPPO
 from foretrade.agents.perceptron import Perceptron
 from foretrade.agents.rollouts import Rollouts
 from foretrade.agents.vector import MarketVecEnv
@@ -229,3 +229,9 @@ def learn_on(model):
     model.set_random_seed(9)
     model.learn(128)
     return [tensor.tolist() for tensor in model.policy.state_dict().values()]
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+def test_a_device_that_is_not_there_is_refused():
+    with pytest.raises(DeviceError, match="no GPU here"):
+        FastPPO("MlpPolicy", DummyVecEnv([lambda: Toy(SPACES["box"])]), device="cuda")
