@@ -1,7 +1,7 @@
 """How long training takes until the greedy policy holds 0.95 of an optimum that is known.
 
-``optimum.py BUDGET_S`` lets stable-baselines3's PPO by its defaults search market B, with one
-environment in a ``DummyVecEnv``, and prints what it found as JSON.
+``optimum.py BUDGET_S SCALE`` lets stable-baselines3's PPO by its defaults search market B, with one
+environment in a ``DummyVecEnv`` and rewards times ``SCALE``, and prints what it found as JSON.
 """
 
 from __future__ import annotations
@@ -111,17 +111,18 @@ def search_predictable(train: Draw, judge: Draw, seed: int, budget_s: float) -> 
     return search(model, play, steps=STEPS, every=1, budget_s=budget_s)
 
 
-def search_by_defaults(budget_s: float) -> dict[str, float]:
-    """stable-baselines3's defaults on market B."""
+def search_by_defaults(budget_s: float, scale: float) -> dict[str, float]:
+    """stable-baselines3's defaults on market B, with rewards times so much."""
     market = bounded(MARKET.draw(200_001, seed=0), BLOCK)
-    scaled = gymnasium.wrappers.TransformReward(market, lambda reward: REWARD_SCALE * reward)
+    scaled = gymnasium.wrappers.TransformReward(market, lambda reward: scale * reward)
     model = PPO("MlpPolicy", DummyVecEnv([lambda: scaled]), seed=0, device="cpu")
     return search(model, judged_on_bounded(), steps=10**9, every=10, budget_s=budget_s)
 
 
 def main() -> None:
     torch.set_num_threads(1)
-    sys.stdout.write(json.dumps(search_by_defaults(float(sys.argv[1]))) + "\n")
+    budget_s, scale = map(float, sys.argv[1:])
+    sys.stdout.write(json.dumps(search_by_defaults(budget_s, scale)) + "\n")
 
 
 if __name__ == "__main__":
