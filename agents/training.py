@@ -14,6 +14,7 @@ from stable_baselines3.common.callbacks import BaseCallback, CallbackList
 from stable_baselines3.common.logger import configure
 
 from foretrade.agents.algorithms import build, policy_spec
+from foretrade.agents.averaging import PolicyAverage
 from foretrade.agents.checkpoint import (
     Checkpoints,
     Facts,
@@ -24,6 +25,7 @@ from foretrade.agents.checkpoint import (
 )
 from foretrade.agents.diagnostics import write_warnings
 from foretrade.agents.preflight import check_before_training
+from foretrade.agents.probing import settled
 from foretrade.agents.store import PolicyAgent, save_policy
 from foretrade.agents.training_config import TrainingConfig, TrainingError
 from foretrade.agents.training_record import TrainingRecord
@@ -81,20 +83,26 @@ def train(
     """
     torch.set_num_threads(1)
     check_before_training(training, config)
+    identity = _identity(training, validation, config, seed)
+    config = settled(config, training)
     spec = policy_spec(training, config)
-    environments = MarketVecEnv(training, config.environments, reward_scale=config.reward_scale)
+    assert config.reward_scale != "auto"
+    environments = MarketVecEnv(
+        training, config.environments, reward_scale=config.reward_scale, unit_actions=True
+    )
     model = build(config, spec, environments, seed=seed)
     model.set_logger(configure(str(folder / "tensorboard"), ["tensorboard"] if tensorboard else []))
     clear_partial(folder)
-    identity = _identity(training, validation, config, seed)
     record = TrainingRecord(environments, folder)
+    average = PolicyAverage(model.policy, config.averaged_share, config.updates)
+    onlookers = [record, average, *callbacks]
     chooser = ChooseOnValidation(
-        PolicyAgent(spec, model.policy),
+        PolicyAgent(spec, average.policy),
         environments,
         validation,
         config,
         Checkpoints(folder / "checkpoints", identity),
-        [callback for callback in (record, *callbacks) if isinstance(callback, Kept)],
+        [callback for callback in onlookers if isinstance(callback, Kept)],
     )
     steps = config.updates * config.environments * config.rollout_bars
     found = chooser.checkpoints.newest()
@@ -103,7 +111,7 @@ def train(
         chooser.restore(*found)
     model.learn(
         steps - model.num_timesteps,
-        callback=CallbackList([record, *callbacks, chooser]),
+        callback=CallbackList([*onlookers, chooser]),
         reset_num_timesteps=found is None,
     )
     agent = chooser.finish()

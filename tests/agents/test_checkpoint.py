@@ -12,7 +12,7 @@ import torch
 from stable_baselines3.common.callbacks import BaseCallback
 from tiny_training import ALGORITHMS, TINY, each_algorithm, markets
 
-from foretrade.agents.checkpoint import CheckpointError, Checkpoints
+from foretrade.agents.checkpoint import FORMAT, CheckpointError, Checkpoints
 from foretrade.agents.training import ChooseOnValidation
 from foretrade.agents.training import train as train_policy
 from foretrade.agents.training_config import TrainingError
@@ -247,7 +247,7 @@ def test_the_facts_are_json_and_the_two_newest_stay(tmp_path):
     for update in range(5):
         checkpoints.write(update, {"w": torch.zeros(1)}, {"update": update})
     assert [p.name for p in sorted(tmp_path.iterdir())] == ["update-00000003", "update-00000004"]
-    assert json.loads((tmp_path / "update-00000004" / "state.json").read_text())["format"] == 2
+    assert json.loads((tmp_path / "update-00000004" / "state.json").read_text())["format"] == FORMAT
     with atomic_path(tmp_path / "update-00000005") as path:
         path.mkdir()  # an interrupted writer leaves no such folder; one by hand is passed over
     assert checkpoints.newest()[1] == {"update": 4}

@@ -68,7 +68,7 @@ def damaged(folder, target, *, tensors=None, spec=None):
         ({"spec": lambda b: b[:-10]}, "not valid JSON"),
         ({"spec": lambda b: b.replace(b'"format": 2', b'"format": 9')}, "format 9, expected 2"),
         ({"spec": lambda b: b.replace(b"64", b"32", 1)}, "cannot be read"),
-        ({"spec": lambda b: b.replace(b'"tanh"', b'"eval"')}, "cannot be read"),
+        ({"spec": lambda b: b.replace(b'"relu"', b'"eval"')}, "cannot be read"),
     ],
 )
 def test_a_damaged_policy_is_refused(trained, tmp_path, changes, message):
@@ -88,7 +88,7 @@ def test_a_missing_policy_and_one_that_is_not_finite_are_refused(trained, tmp_pa
 
 
 def test_settings_that_cannot_work_are_refused():
-    with pytest.raises(ValueError, match="must divide environments × rollout_bars = 2048"):
+    with pytest.raises(ValueError, match="must divide environments × rollout_bars = 32768"):
         PPOConfig(batch_size=100)
     with pytest.raises(ValueError, match="at least 1"):
         PPOConfig(steps=0)
