@@ -43,7 +43,7 @@ def resampled(bars: Bars, block_bars: float, *, seed: int = 0) -> Bars:
 
 
 def _closes_before(bars: Bars) -> Floats:
-    """Each symbol's last close before each bar, ``[bars, symbols]``; before its first, the open of that."""
+    """Each symbol's last close before each bar, or the open of its first, ``[bars, symbols]``."""
     latest = np.maximum.accumulate(np.where(bars.present, np.arange(len(bars))[:, None], -1), axis=0)
     latest = np.vstack([np.full((1, len(bars.symbols)), -1), latest[:-1]])
     closes = np.take_along_axis(bars.close, np.maximum(latest, 0), axis=0)
