@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 
+from foretrade.studies import studies
+
 if TYPE_CHECKING:
     from foretrade.job import Job
     from foretrade.rundir import RunDirectory
@@ -23,6 +25,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode="markdown",
 )
+app.add_typer(studies)
 output, errors = Console(), Console(stderr=True)
 
 Target = Annotated[
@@ -42,9 +45,7 @@ Set = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="KEY=VALUE", help="Change one setting; may be repeated."),
 ]
-Workers = Annotated[
-    int, typer.Option("--workers", min=0, help="Processes; 0 is one a core. Same results.")
-]
+Workers = Annotated[int, typer.Option(min=0, help="Processes; 0 is one a core. Same results.")]
 
 Into = Annotated[
     Path | None,
