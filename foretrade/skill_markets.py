@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -57,14 +58,15 @@ class Found:
     turnover: float
 
 
-def market_of(case: Case) -> ForecastMarket:
-    """Market B at a skill and a cost."""
-    return ForecastMarket(case.skill, BoundedMarket(cost=case.cost_bps * BPS))
+@cache
+def market_of(skill: float, cost_bps: float) -> ForecastMarket:
+    """Market B at a skill and a cost; the same object, which knows its threshold, for every seed."""
+    return ForecastMarket(skill, BoundedMarket(cost=cost_bps * BPS))
 
 
 def run_case(case: Case) -> Found:
     """Let one trader play a history that nobody has seen."""
-    model, seed = market_of(case), 3 * case.seed
+    model, seed = market_of(case.skill, case.cost_bps), 3 * case.seed
     if case.trader == "ppo":
         units = _trained_units(model, case)
     else:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 
 import numpy as np
 
@@ -38,7 +39,7 @@ class ForecastMarket:
         if not 0 < self.skill <= 1:
             raise ValueError(f"skill must be above 0 and at most 1, got {self.skill}")
 
-    @property
+    @cached_property
     def perceived(self) -> BoundedMarket:
         """The market as who sees the forecast alone has it before him."""
         return replace(self.market, signal_std=self.skill * self.market.signal_std)
