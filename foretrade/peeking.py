@@ -14,6 +14,7 @@ from rich.console import Console
 
 from foretrade.backtests.vega import Chart
 from foretrade.forecasters.rolling import cache_folder
+from foretrade.markets.costs import BPS
 from foretrade.measuring import markdown_table, mean_interval, measured, with_interval
 from foretrade.peeking_markets import (
     AGENT,
@@ -22,12 +23,13 @@ from foretrade.peeking_markets import (
     Case,
     Found,
     best_on_the_made_market,
+    index_setting,
     run_case,
 )  # fmt: skip
 from foretrade.rundir import LIBRARIES
 from foretrade.storage import code_hash, file_hash, library_versions
 
-WAYS = ("in-sample", "walk-forward")
+WAYS = {"in-sample": "in_sample", "walk-forward": "walk_forward"}  # and their fields of Found
 TITLES = {"made": "A market with a weak drift", "sp500": "S&P 500"}
 SEEDS = {"sp500": 3, "made": 6}
 
@@ -67,26 +69,29 @@ def measure(
     return [(case, Found(**both)) for case, both in zip(chosen, arms, strict=True)]
 
 
-def told(results: Sequence[tuple[Case, Found]]) -> Iterator[tuple[str, str, str, list[Arm]]]:
-    """Market, forecaster, way of forecasting, and what came of it, one a seed."""
-    for market in TITLES:
-        for name in FORECASTERS:
-            both = [f for c, f in results if (c.market, c.forecaster) == (market, name)]
-            if both:
-                yield market, name, WAYS[0], [found.in_sample for found in both]
-                yield market, name, WAYS[1], [found.walk_forward for found in both]
+def found_on(results: Sequence[tuple[Case, Found]], market: str) -> dict[str, list[Found]]:
+    """By forecaster, one a seed."""
+    by_name = {
+        name: [f for c, f in results if (c.market, c.forecaster) == (market, name)]
+        for name in FORECASTERS
+    }
+    return {name: several for name, several in by_name.items() if several}
 
 
 def rows(results: Sequence[tuple[Case, Found]], market: str) -> Iterator[list[str]]:
     """A table: what each agent believed, and what it earned."""
     yield ["forecaster", "trained on forecasts", "correlation with returns", "believed net, bp a bar",
-           "realised net, bp a bar", "turnover, believed", "turnover, realised"]  # fmt: skip
-    for its, name, way, arms in told(results):
-        if its == market:
+           "realised net, bp a bar", "lost by peeking", "turnover, believed", "turnover, realised",
+    ]  # fmt: skip
+    for name, several in found_on(results, market).items():
+        lost = [f.walk_forward.realised_bps - f.in_sample.realised_bps for f in several]
+        for way, field in WAYS.items():
+            arms: list[Arm] = [getattr(found, field) for found in several]
             yield [
                 name, way, f"{np.mean([a.correlation for a in arms]):.3f}",
                 with_interval([a.believed_bps for a in arms]),
                 with_interval([a.realised_bps for a in arms]),
+                with_interval(lost) if field == "in_sample" else "",
                 f"{np.mean([a.believed_turnover for a in arms]):.2f}",
                 f"{np.mean([a.realised_turnover for a in arms]):.2f}",
             ]  # fmt: skip
@@ -95,13 +100,13 @@ def rows(results: Sequence[tuple[Case, Found]], market: str) -> Iterator[list[st
 def chart(results: Sequence[tuple[Case, Found]]) -> Chart:
     """On the made market: from what was believed to what was realised."""
     points = []
-    for market, name, way, arms in told(results):
-        if market == "made":
+    for name, several in found_on(results, "made").items():
+        for way, field in WAYS.items():
             for what in ("believed", "realised"):
-                mean, low, high = mean_interval([getattr(a, f"{what}_bps") for a in arms])
-                points.append(
-                    {"row": f"{name}, {way}", "what": what, "mean": mean, "low": low, "high": high}
-                )
+                values = [getattr(getattr(found, field), f"{what}_bps") for found in several]
+                mean, low, high = mean_interval(values)
+                point = {"row": f"{name}, {way}", "mean": mean, "low": low, "high": high}
+                points.append(point | {"what": what})
     order = list(dict.fromkeys(point["row"] for point in points))
     y = {"field": "row", "type": "nominal", "sort": order, "title": None, "axis": {"labelLimit": 220}}
     x = {"field": "mean", "type": "quantitative", "title": "net return, bp a bar"}
@@ -140,7 +145,16 @@ def report(results: Sequence[tuple[Case, Found]]) -> str:
         if seeds:
             parts += [f"### {title}: {seeds} seeds", markdown_table(rows(results, market))]
     parts.append(
-        f"Who knew the drift of the made market could earn {best_on_the_made_market():.2f} bp a bar. "
-        "Intervals are those of the mean over seeds, at 95 %."
+        f"Who knew the drift of the made market could earn {best_on_the_made_market():.2f} bp a bar; "
+        f"buy-and-hold of the S&P 500 earned {buy_and_hold():.2f} on its test block. Intervals are "
+        "those of the mean over seeds, at 95 %: of markets and agents on the made market, of agents "
+        "alone on the S&P 500, where they say nothing of other histories."
     )
     return "\n\n".join(parts)
+
+
+def buy_and_hold() -> float:
+    """Mean return a bar of the S&P 500 on the test block, in bp."""
+    setting = index_setting()
+    close = setting.bars.close[setting.blocks["test"], 0]
+    return float(np.mean(close[1:] / close[:-1] - 1)) / BPS
