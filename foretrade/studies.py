@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -30,7 +31,7 @@ def peek(quick: Quick = False, write: Write = False, workers: Workers = 0) -> No
     from foretrade import peeking
 
     results = peeking.measure(peeking.cases(quick=quick), workers=workers, console=output)
-    _show("peeking", peeking.report(results), peeking.chart(results), write)
+    _show("peeking", peeking.report(results), lambda: peeking.chart(results), write)
 
 
 @studies.command(epilog="Example: foretrade skill --ppo")
@@ -44,14 +45,14 @@ def skill(
     from foretrade import skill as study
 
     results = study.measure(study.cases(quick=quick, ppo=ppo), workers=workers, console=output)
-    _show("skill", study.report(results), study.chart(results), write)
+    _show("skill", study.report(results), lambda: study.chart(results), write)
 
 
-def _show(name: str, text: str, picture: Chart, write: bool) -> None:
+def _show(name: str, text: str, picture: Callable[[], Chart], write: bool) -> None:
     from foretrade.measuring import write_measured
     from foretrade.storage import write_text
 
     output.print(text, markup=False, highlight=False, soft_wrap=True)
     if write:
         write_measured(ROOT / "docs" / f"{name}.md", text)
-        write_text(ROOT / "examples" / f"{name}.svg", picture.svg())
+        write_text(ROOT / "examples" / f"{name}.svg", picture().svg())
