@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/installed
 
-.PHONY: install demo test lint types layers unit check-learning check-engines leaks calibrate bench bench-backtests \
+.PHONY: install demo test lint types layers unit check-learning check-engines leaks calibrate experiments bench bench-backtests \
         bench-forecasts bench-peers bench-significance bench-training format lock clean
 
 install: $(INSTALLED)
@@ -55,6 +55,10 @@ leaks: install  ## what the no-peek check catches (ARGS=--write: docs/no_peeking
 
 calibrate: install  ## how often the verdict is wrong on noise, and its power (ARGS=--write: docs/calibration.md)
 	$(BIN)/python -m foretrade.calibration $(ARGS)
+
+experiments: install  ## the price of peeking, and from skill to profit (ARGS=--write: docs/peeking.md, docs/skill.md)
+	$(BIN)/foretrade peek $(ARGS)
+	$(BIN)/foretrade skill --ppo $(ARGS)
 
 bench-peers: .venv-peers/installed .venv-engines/installed bench bench-backtests bench-training  ## all three beside rivals
 

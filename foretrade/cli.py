@@ -12,6 +12,7 @@ import typer
 from rich.console import Console
 
 from foretrade.run_options import RunOptions, on_a_run
+from foretrade.studies import studies
 
 if TYPE_CHECKING:
     from foretrade.job import Job
@@ -24,6 +25,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode="markdown",
 )
+app.add_typer(studies)
 output, errors = Console(), Console(stderr=True)
 
 Into = Annotated[
