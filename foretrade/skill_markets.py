@@ -66,11 +66,12 @@ def run_case(case: Case) -> Found:
     if case.trader == "ppo":
         units = _trained_units(model, case)
     else:
-        forecast = model.draw(TEST_BARS, seed=seed).signals.values[:, 0]
+        drawn = model.draw(TEST_BARS, seed=seed).signals.values[:, 0]
+        forecast = model.perceived.signal_std * drawn
         threshold = model.perceived.threshold if case.trader == "best" else 0.0
         units = crossing_units(forecast[:-1, 0], threshold)
-    truth = model.market.draw(TEST_BARS, seed=seed).signals.values[:, 0, 0]
-    return score(units, truth[: len(units)], case.cost_bps)
+    truth = model.market.draw(TEST_BARS, seed=seed).signals.values[: len(units), 0, 0]
+    return score(units, model.market.signal_std * truth, case.cost_bps)
 
 
 def crossing_units(forecast: Floats, threshold: float) -> Floats:

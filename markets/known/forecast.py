@@ -58,8 +58,9 @@ class ForecastMarket:
         """One history with the forecast known at each close; ``market.draw`` with the same arguments
         gives the same prices with the signal itself."""
         drawn = self.market.draw(bars, seed=seed, price=price, noisy=noisy)
-        s, signal = self.skill, drawn.signals.values[:, 0]
+        s, std = self.skill, self.market.signal_std
+        signal = std * drawn.signals.values[:, 0]
         rng = np.random.default_rng([seed, 1])
-        blur = autoregression(self.market.persistence, self.market.signal_std, bars, rng)[:, None]
+        blur = autoregression(self.market.persistence, std, bars, rng)[:, None]
         forecast = s * (s * signal + math.sqrt(1 - s**2) * blur)
-        return replace(drawn, signals=table_of(drawn.bars, forecast), optimum=self.optimum())
+        return replace(drawn, signals=table_of(drawn.bars, forecast, [s * std]), optimum=self.optimum())

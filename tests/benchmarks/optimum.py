@@ -19,9 +19,11 @@ from predictable import FEE, POSITIONS, THRESHOLD, Draw, share
 from search import EASY, EASY_1024, REWARD_SCALE, greedy, search
 from stable_baselines3 import PPO
 from stable_baselines3.common.vec_env import DummyVecEnv
-from torch import nn
 
+from foretrade.agents.algorithms import build, policy_spec
 from foretrade.agents.fast_ppo import FastPPO
+from foretrade.agents.ppo_config import PPOConfig
+from foretrade.agents.probing import settled
 from foretrade.agents.vector import MarketVecEnv
 from foretrade.envs.actions import PositionActions, UnitPositionActions
 from foretrade.envs.episodes import Episodes
@@ -34,15 +36,6 @@ from foretrade.markets.known.market import KnownMarket, bars_of, table_of
 
 MARKET = BoundedMarket()
 STEPS = 2_000_000
-BOUNDED: dict[str, Any] = {
-    "n_steps": 32,
-    "batch_size": 8192,
-    "n_epochs": 4,
-    "gamma": 0.9,
-    "gae_lambda": 0.8,
-    "learning_rate": lambda left: 1e-3 * left,
-    "policy_kwargs": {"activation_fn": nn.ReLU},
-}
 ACCOUNTS = 1024
 BLOCK = Episodes(252, random_start=True)
 WHOLE = Episodes()
@@ -70,7 +63,7 @@ def predictable(drawn: Draw, episodes: Episodes) -> MarketEnv:
     bars = bars_of(np.diff(close, prepend=100.0), price=100.0, source="predictable")
     return MarketEnv(
         bars,
-        table_of(bars, drawn.signals[:, None]),
+        table_of(bars, drawn.signals[:, None], [float(drawn.signals.std())]),
         fill="next_open",
         costs=Costs(FEE * 1e4, 0.0, 0.0, 0.0),
         actions=PositionActions(POSITIONS),
@@ -95,11 +88,12 @@ def judged_on_bounded() -> Callable[[Any], float]:
 
 
 def search_bounded(seed: int, budget_s: float) -> dict[str, float]:
-    """Ours on market B."""
-    env = MarketVecEnv(
-        bounded(MARKET.draw(200_001, seed=seed), BLOCK), ACCOUNTS, reward_scale=REWARD_SCALE
-    )
-    model = FastPPO("MlpPolicy", env, seed=seed, device="cpu", **BOUNDED)
+    """Ours on market B, by our defaults."""
+    market = bounded(MARKET.draw(200_001, seed=seed), BLOCK)
+    config = settled(PPOConfig(steps=STEPS), market)
+    assert config.reward_scale != "auto"
+    env = MarketVecEnv(market, config.environments, reward_scale=config.reward_scale)
+    model = build(config, policy_spec(market, config), env, seed=seed)
     return search(model, judged_on_bounded(), steps=STEPS, every=4, budget_s=budget_s)
 
 

@@ -35,7 +35,9 @@ def test_a_forecast_has_its_skill_and_is_not_biased(skill):
     bars = 100_000
     drawn, truth = model.draw(bars, seed=1), model.market.draw(bars, seed=1)
     assert drawn.bars.content_hash == truth.bars.content_hash
-    forecast, signal = (x.signals.values[:, 0, 0] for x in (drawn, truth))
+    stds = model.perceived.signal_std, model.market.signal_std
+    pairs = zip(stds, (drawn, truth), strict=True)
+    forecast, signal = (std * x.signals.values[:, 0, 0] for std, x in pairs)
     error = 4 * math.sqrt(2 * 19 / bars)  # so much does persistence take of the sample
     assert abs(np.corrcoef(forecast, signal)[0, 1] - skill) < error
     assert abs(np.polyfit(forecast, signal, 1)[0] - 1) < error / skill

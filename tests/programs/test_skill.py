@@ -33,7 +33,8 @@ def test_crossings_are_the_policy_step_by_step():
     for row in range(2000):
         held = market.optimum.policy(held, forecast[row : row + 1])
         expected.append(held[0])
-    assert np.array_equal(crossing_units(forecast[:, 0], model.perceived.threshold), expected)
+    units = crossing_units(model.perceived.signal_std * forecast[:, 0], model.perceived.threshold)
+    assert np.array_equal(units, expected)
 
 
 def test_the_score_is_what_the_prices_pay_without_their_noise():
@@ -43,7 +44,8 @@ def test_the_score_is_what_the_prices_pay_without_their_noise():
     units = crossing_units(forecast, 0.0)[:-1]
     changes = np.diff(truth.bars.close[:, 0])
     net = (units * changes).mean() - 5 * BPS * np.abs(np.diff(units, prepend=0.0)).mean()
-    assert score(units, truth.signals.values[:-1, 0, 0], 5.0).net_bps == pytest.approx(net / BPS)
+    signal = model.market.signal_std * truth.signals.values[:-1, 0, 0]
+    assert score(units, signal, 5.0).net_bps == pytest.approx(net / BPS)
 
 
 def test_more_skill_and_lower_costs_earn_more():
