@@ -66,22 +66,27 @@ class OffPolicyConfig(TrainingConfig):
         learning_starts: Environment steps with random actions before the first gradient step.
         replay_steps: Environment steps that the buffer holds.
         gradient_steps, batch_size: Of an update.
+        return_bars: Rewards that are added up before the critics' estimate takes over (n-step returns).
+            An order fills a bar after its decision, so the profit of what the decision saw is in the
+            reward after the next, when it is seen no more: with 1 it could not be learned.
         tau: Part by which the target networks follow in a gradient step.
     """
 
+    steps: int = 49_152
     rollout_bars: int = 8
     activation: Activation = "relu"
     learning_starts: int = 2_048
     replay_steps: int = 50_000
     gradient_steps: int = 32
     batch_size: int = 256
+    return_bars: int = 3
     tau: float = 0.005
 
     needs_continuous_actions: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        at_least(1, self, "gradient_steps", "batch_size")
+        at_least(1, self, "gradient_steps", "batch_size", "return_bars")
         at_least(0, self, "learning_starts")
         if self.learning_starts >= self.steps:
             raise ValueError(

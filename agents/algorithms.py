@@ -151,6 +151,7 @@ def _replay_arguments(config: OffPolicyConfig) -> Arguments:
         "learning_starts": config.learning_starts,
         "buffer_size": config.replay_steps,
         "batch_size": config.batch_size,
+        "n_steps": config.return_bars,
         "tau": config.tau,
     }
 

@@ -15,7 +15,10 @@ from foretrade.agents.store import PolicySpec, load_policy
 from foretrade.agents.training import train
 from foretrade.agents.training_config import TrainingError
 from foretrade.agents.validation import play
+from foretrade.envs.episodes import Episodes
+from foretrade.envs.market import MarketEnv
 from foretrade.markets.synthetic import random_walk
+from foretrade.markets.table import Column, Table
 from foretrade.testing import check
 
 CONTINUOUS = ("sac", "td3")
@@ -103,3 +106,29 @@ def test_without_sb3_contrib_the_remedy_is_named(walk, tmp_path, monkeypatch):
         train(*markets(walk), ALGORITHMS["recurrent_ppo"], seed=0, folder=tmp_path, tensorboard=False)
     with pytest.raises(TrainingError, match=message):
         PolicySpec(("x",), (0.0,), (1.0,), {"n": 2}, network="recurrent", lstm_units=4).build()
+
+
+LEAK = [("ppo", "weight"), ("ppo", "position"), ("a2c", "weight"), ("recurrent_ppo", "weight")]
+LEAK += [("td3", "weight"), ("sac", "weight")]
+
+
+@pytest.mark.learning
+@pytest.mark.parametrize(("algorithm", "actions"), LEAK)
+def test_each_learns_to_trade_on_a_leaked_future(walk, tmp_path, algorithm, actions):
+    """Tomorrow's traded return in the observation: the agent must earn most of what there is.
+
+    SAC is paid for entropy too, and so stays away from the bounds.
+    """
+    if algorithm not in INSTALLED:
+        pytest.skip("needs sb3-contrib, an extra")
+    returns = np.zeros_like(walk.close)
+    returns[:-2] = np.sign(np.log(walk.close[2:] / walk.close[1:-1]))
+    table = Table.from_columns(walk, {Column("leak", "ratio"): returns})
+    training = MarketEnv(
+        walk, table, rows=range(400), actions=actions, episodes=Episodes(100, random_start=True)
+    )
+    test = MarketEnv(walk, table, rows=range(400, 600), actions=actions)
+    config = type(ALGORITHMS[algorithm])(episode_bars=100)
+    agent = train(training, test, config, seed=0, folder=tmp_path)
+    oracle = np.abs(np.diff(np.log(walk.close[401:600, 0]))).sum()
+    assert net_log_growth(agent, test).sum() > (0.8 if algorithm == "sac" else 0.9) * oracle

@@ -12,9 +12,6 @@ from foretrade.agents.ppo_config import PPOConfig
 from foretrade.agents.store import PolicyFileError, load_policy, save_policy
 from foretrade.agents.training import train
 from foretrade.agents.validation import play
-from foretrade.envs.episodes import Episodes
-from foretrade.envs.market import MarketEnv
-from foretrade.markets.table import Column, Table
 from foretrade.storage import file_hash
 
 
@@ -92,20 +89,3 @@ def test_settings_that_cannot_work_are_refused():
         PPOConfig(batch_size=100)
     with pytest.raises(ValueError, match="at least 1"):
         PPOConfig(steps=0)
-
-
-@pytest.mark.learning
-@pytest.mark.parametrize("actions", ["weight", "position"])
-def test_it_learns_to_trade_on_a_leaked_future(walk, tmp_path, actions):
-    """Tomorrow's traded return in the observation: the agent must earn most of what there is."""
-    returns = np.zeros_like(walk.close)
-    returns[:-2] = np.sign(np.log(walk.close[2:] / walk.close[1:-1]))
-    table = Table.from_columns(walk, {Column("leak", "ratio"): returns})
-    training = MarketEnv(
-        walk, table, rows=range(400), actions=actions, episodes=Episodes(100, random_start=True)
-    )
-    test = MarketEnv(walk, table, rows=range(400, 600), actions=actions)
-    config = PPOConfig(steps=98_304, episode_bars=100)
-    agent = train(training, test, config, seed=0, folder=tmp_path)
-    oracle = np.abs(np.diff(np.log(walk.close[401:600, 0]))).sum()
-    assert play(agent, test).growth.sum() > 0.9 * oracle

@@ -35,7 +35,7 @@ from foretrade.markets.known.bounded import BoundedMarket
 from foretrade.markets.known.market import KnownMarket, bars_of, table_of
 
 MARKET = BoundedMarket()
-STEPS = 2_000_000
+STEPS = 3_000_000
 ACCOUNTS = 1024
 BLOCK = Episodes(252, random_start=True)
 WHOLE = Episodes()
@@ -83,7 +83,7 @@ def judged(env: MarketEnv, signals: Floats, fee: float, threshold: float) -> Cal
 
 def judged_on_bounded() -> Callable[[Any], float]:
     fresh = MARKET.draw(3001, seed=10_001, noisy=False)
-    signals = fresh.signals.values[:, 0, 0]
+    signals = MARKET.signal_std * fresh.signals.values[:, 0, 0]
     return judged(bounded(fresh, WHOLE), signals, MARKET.cost, MARKET.threshold)
 
 
