@@ -95,7 +95,7 @@ class BoundedMarket:
         q = self.threshold
 
         def policy(held: Floats, signals: Floats) -> Floats:
-            f = signals[:, 0]
+            f = self.signal_std * signals[:, 0]
             return np.where(f > q, 1.0, np.where(f < -q, -1.0, held))
 
         gross, turnover = self.average_of(q)
@@ -144,7 +144,7 @@ class BoundedMarket:
         made = bars_of(changes, price=price, source=f"bounded market, seed {seed}")
         return KnownMarket(
             bars=made,
-            signals=table_of(made, signal[:, None]),
+            signals=table_of(made, signal[:, None], [self.signal_std]),
             bounds=(-1.0, 1.0),
             notional=price,
             costs=Costs(0.0, 0.0, 0.0, 0.0, fee_per_unit=self.cost),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,8 +15,8 @@ from foretrade.markets.rules import Rules
 from foretrade.markets.table import NEVER, Column, Table
 
 Policy = Callable[[Floats, Floats], Floats]
-"""From positions held ``[n]`` and signals ``[n, signals]`` to the positions to hold next ``[n]``, in
-units."""
+"""From positions held ``[n]``, in units, and signals ``[n, signals]``, in their standard deviations, to
+the positions to hold next ``[n]``."""
 
 BEGINNING = pd.Timestamp("1990-01-01", tz="UTC")
 FIXED_NOTIONAL = Rules(max_leverage=1e12, accounting="fixed_notional")
@@ -91,17 +91,18 @@ def bars_of(changes: Floats, *, price: float, source: str) -> Bars:
     )
 
 
-def table_of(bars: Bars, signals: Floats) -> Table:
-    """Signals ``[bars, signals]``, each known at its bar's close.
+def table_of(bars: Bars, signals: Floats, std: Sequence[float]) -> Table:
+    """Signals ``[bars, signals]``, each known at its bar's close, in units of its standard deviation.
 
-    They have the unit of returns, so that an environment shows them divided by their recent size.
+    So an environment shows them as they are. As returns they would be divided by their recent size,
+    which for a slow signal is itself uncertain: no policy could then reach the optimum.
     """
     stamps = bars.stamps[:, None, None]
     return Table(
         closes_at=bars.closes_at,
         symbols=bars.symbols,
-        columns=tuple(Column(f"signal_{k}", "log return") for k in range(signals.shape[1])),
-        values=signals[:, None, :],
+        columns=tuple(Column(f"signal_{k}", "std") for k in range(signals.shape[1])),
+        values=(signals / np.array(std))[:, None, :],
         known_at=np.broadcast_to(stamps, (len(bars), 1, signals.shape[1])),
         cutoff=np.full(len(bars), NEVER),
     )

@@ -78,9 +78,10 @@ class QuadraticMarket:
     def optimum(self) -> Optimum:
         """The best policy, and what it earns a bar."""
         rate, aim = self.trade_rate, self.aim
+        std = np.array(self.signal_std)
 
         def policy(held: Floats, signals: Floats) -> Floats:
-            return np.asarray((1 - rate) * held + rate * (signals @ aim))
+            return np.asarray((1 - rate) * held + rate * (signals @ (std * aim)))
 
         return Optimum(policy, self.average_reward(rate, aim))
 
@@ -119,10 +120,10 @@ class QuadraticMarket:
         changes[1:] += signals[:-1] @ np.array(self.loading)
         made = bars_of(changes, price=price, source=f"quadratic market, seed {seed}")
         free = {"fee_bps": 0.0, "half_spread_bps": 0.0, "borrow_bps_per_year": 0.0}
-        reach = 6 * float(np.abs(self.aim) @ np.array(self.signal_std))
+        reach = 4 * float(np.abs(self.aim) @ np.array(self.signal_std))
         return KnownMarket(
             bars=made,
-            signals=table_of(made, signals),
+            signals=table_of(made, signals, self.signal_std),
             bounds=(-reach, reach),
             notional=price * reach,
             costs=Costs(**free, financing_bps_per_year=0.0, quadratic=self.cost * self.noise_std**2),

@@ -72,7 +72,7 @@ class RegimeMarket:
         made = bars_of(changes, price=price, source=f"regime market, seed {seed}")
         return KnownMarket(
             bars=made,
-            signals=table_of(made, self.drift * sign[:, None]),
+            signals=table_of(made, sign[:, None], [1.0]),
             bounds=(-1.0, 1.0),
             notional=price,
             costs=Costs(0.0, 0.0, 0.0, 0.0, fee_per_unit=self.cost),
