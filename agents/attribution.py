@@ -12,7 +12,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 import pandas as pd
@@ -40,7 +40,7 @@ class Attribution:
         entries: Names of the observation's entries.
         values: Part of each entry in the target less that of the mean observation, ``[rows, entries]``.
         targets: What is explained, ``[rows]``: the mean of a Gaussian policy before it is clipped to
-            the bounds, or the mean of the choices by their probabilities.
+            the bounds, the action of SAC and TD3, or the mean of the choices by their probabilities.
         gap: Largest difference of ``values.sum(axis=1)`` from ``targets`` less the baseline's target.
     """
 
@@ -173,22 +173,37 @@ def target_of(agent: PolicyAgent, choices: Sequence[float] | None = None) -> Tar
     """The policy's first target as a function of observations ``[rows, entries]``, float64.
 
     Raises:
-        ValueError: See :func:`attribute`.
+        ValueError: The policy is recurrent; or see :func:`attribute`.
     """
+    if agent.has_memory:
+        raise ValueError("a recurrent policy acts on more than one observation; it cannot be attributed")
     discrete = "n" in agent.spec.actions
     if "nvec" in agent.spec.actions or discrete != (choices is not None):
         raise ValueError("give choices for a policy with one discrete action, and for no other")
     if choices is not None and len(choices) != agent.spec.actions["n"]:
         raise ValueError(f"{len(choices)} choices for a policy with {agent.spec.actions['n']} actions")
-    policy = copy.deepcopy(agent.policy).double()
+    output = _output_of(agent)
 
     def target(seen: torch.Tensor) -> torch.Tensor:
-        out: torch.Tensor = policy.action_net(policy.mlp_extractor.forward_actor(seen))
+        out = output(seen)
         if choices is None:
             return out[:, 0]
         return torch.softmax(out, dim=1) @ torch.tensor(choices, dtype=torch.float64)
 
     return target
+
+
+def _output_of(agent: PolicyAgent) -> Target:
+    """Means of a Gaussian policy or scores of its choices; of SAC and TD3 the action, ``[rows, …]``."""
+    policy: Any = copy.deepcopy(agent.policy).double()
+    if agent.spec.network == "actor_critic":
+        return lambda seen: policy.action_net(policy.mlp_extractor.forward_actor(seen))
+    low, high = (torch.tensor(agent.spec.actions[name], dtype=torch.float64) for name in ("low", "high"))
+    if agent.spec.network == "sac":
+        squashed: Any = torch.nn.Sequential(policy.actor.latent_pi, policy.actor.mu, torch.nn.Tanh())
+    else:
+        squashed = policy.actor.mu
+    return lambda seen: low + (high - low) * (squashed(seen) + 1) / 2
 
 
 def _integrated_gradients(

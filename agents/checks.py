@@ -16,6 +16,7 @@ def yield_checks(agent: Agent, env: MarketEnv) -> Iterator[Callable[[Agent, Mark
     yield check_decides_within_the_action_space
     yield check_decides_the_same_again
     yield check_decides_many_as_one_by_one
+    yield check_remembers_each_account_apart
 
 
 def check_decides_within_the_action_space(agent: Agent, env: MarketEnv) -> None:
@@ -41,6 +42,22 @@ def check_decides_many_as_one_by_one(agent: Agent, env: MarketEnv) -> None:
     together = _decide(agent, observations)
     alone = np.concatenate([_decide(agent, row[None]) for row in observations])
     np.testing.assert_allclose(together, alone, rtol=1e-4, atol=1e-5)
+
+
+def check_remembers_each_account_apart(agent: Agent, env: MarketEnv) -> None:
+    """Of what it has seen since ``reset``, an account's own past alone matters (to float32 rounding)."""
+    observations = _observations(env)
+    length = len(observations) // 3
+    accounts = observations[: 3 * length].reshape(3, length, -1)
+    together = _follow(agent, accounts)
+    alone = np.concatenate([_follow(agent, account[None]) for account in accounts])
+    np.testing.assert_allclose(together, alone, rtol=1e-4, atol=1e-5)
+
+
+def _follow(agent: Agent, accounts: Float32s) -> AnyArray:
+    """Actions ``[accounts, steps, …]`` for observations ``[accounts, steps, entries]`` in time order."""
+    agent.reset()
+    return np.stack([agent.decide(accounts[:, k]) for k in range(accounts.shape[1])], axis=1)
 
 
 def _decide(agent: Agent, observations: Float32s) -> AnyArray:

@@ -5,19 +5,24 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from types import ModuleType
+from typing import Any, Literal, TypeAlias
 
 import gymnasium
 import numpy as np
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
-from stable_baselines3.common.policies import ActorCriticPolicy
+from stable_baselines3.common.policies import ActorCriticPolicy, BasePolicy
+from stable_baselines3.sac.policies import SACPolicy
+from stable_baselines3.td3.policies import TD3Policy
 
-from foretrade.agents.ppo_config import Activation
+from foretrade.agents.training_config import NEEDS_CONTRIB, Activation, TrainingError
 from foretrade.errors import ForetradeError
 from foretrade.markets.arrays import AnyArray, Float32s
 from foretrade.storage import atomic_path, file_hash, read_json, write_json
+
+NetworkName: TypeAlias = Literal["actor_critic", "recurrent", "sac", "td3"]
 
 ACTIVATIONS: Mapping[Activation, type[torch.nn.Module]] = {
     "tanh": torch.nn.Tanh,
@@ -41,6 +46,8 @@ class PolicySpec:
         net_arch: Widths of the hidden layers, for policy and value each.
         activation: Of the hidden layers.
         log_std_init: Initial log standard deviation of a Gaussian policy.
+        network: Whose policy it is: that of PPO and A2C, of recurrent PPO, of SAC or of TD3.
+        lstm_units: Width of a recurrent policy's LSTM.
     """
 
     entries: tuple[str, ...]
@@ -50,6 +57,8 @@ class PolicySpec:
     net_arch: tuple[int, ...] = (64, 64)
     activation: Activation = "tanh"
     log_std_init: float = 0.0
+    network: NetworkName = "actor_critic"
+    lstm_units: int = 0
     format: int = field(default=FORMAT)
 
     def observation_space(self) -> gymnasium.spaces.Box:
@@ -64,32 +73,85 @@ class PolicySpec:
         return gymnasium.spaces.Box(low, high, dtype=np.float32)
 
     def policy_kwargs(self) -> dict[str, Any]:
-        """Arguments of stable-baselines3's ``ActorCriticPolicy``."""
-        return {
-            "net_arch": list(self.net_arch),
-            "activation_fn": ACTIVATIONS[self.activation],
-            "log_std_init": self.log_std_init,
-        }
+        """Arguments of stable-baselines3's policy."""
+        kwargs = {"net_arch": list(self.net_arch), "activation_fn": ACTIVATIONS[self.activation]}
+        if self.network in ("actor_critic", "recurrent"):
+            kwargs["log_std_init"] = self.log_std_init
+        if self.network == "recurrent":
+            kwargs["lstm_hidden_size"] = self.lstm_units
+        return kwargs
 
-    def build(self) -> ActorCriticPolicy:
-        return ActorCriticPolicy(
+    def build(self) -> BasePolicy:
+        """The network, with fresh parameters.
+
+        Raises:
+            TrainingError: It is recurrent, and sb3-contrib is not installed.
+        """
+        kind: Any
+        if self.network == "recurrent":
+            kind = contrib().common.recurrent.policies.RecurrentActorCriticPolicy
+        else:
+            kind = {"actor_critic": ActorCriticPolicy, "sac": SACPolicy, "td3": TD3Policy}[self.network]
+        policy: BasePolicy = kind(
             self.observation_space(), self.action_space(), lambda _: 0.0, **self.policy_kwargs()
         )
+        return policy
 
 
-class PolicyAgent:
-    """Acts by the mode of a policy's distribution: the same observation, the same action."""
+def contrib() -> ModuleType:
+    """The library ``sb3_contrib``.
 
-    def __init__(self, spec: PolicySpec, policy: ActorCriticPolicy) -> None:
-        self.spec = spec
+    Raises:
+        TrainingError: It is not installed.
+    """
+    try:
+        import sb3_contrib
+    except ImportError as error:
+        raise TrainingError(NEEDS_CONTRIB) from error
+    library: ModuleType = sb3_contrib
+    return library
+
+
+class NetworkAgent:
+    """Acts by the mode of a policy's distribution.
+
+    A recurrent policy remembers, for each account of the batch, what it has seen since ``reset``.
+    """
+
+    def __init__(self, policy: BasePolicy) -> None:
         self.policy = policy
+        self._memory: tuple[AnyArray, ...] | None = None
 
     def reset(self) -> None:
-        """The policy has no memory."""
+        """Begin new episodes: a recurrent policy forgets."""
+        self._memory = None
 
     def decide(self, observation: Float32s) -> AnyArray:
-        actions, _ = self.policy.predict(observation, deterministic=True)
+        """The same observations since ``reset``, the same action.
+
+        Raises:
+            ValueError: The policy remembers another number of accounts.
+        """
+        if self._memory is not None and self._memory[0].shape[1] != len(observation):
+            raise ValueError(
+                f"the policy remembers {self._memory[0].shape[1]} accounts and is shown "
+                f"{len(observation)}; call reset() first"
+            )
+        actions, self._memory = self.policy.predict(observation, self._memory, deterministic=True)
         return actions
+
+
+class PolicyAgent(NetworkAgent):
+    """A trained policy that can be stored: its network is built from ``spec``."""
+
+    def __init__(self, spec: PolicySpec, policy: BasePolicy) -> None:
+        super().__init__(policy)
+        self.spec = spec
+
+    @property
+    def has_memory(self) -> bool:
+        """Whether a decision depends on more than the observation it is made on."""
+        return self.spec.network == "recurrent"
 
 
 def save_policy(agent: PolicyAgent, folder: Path) -> None:

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import foretrade
 from foretrade.agents.baselines import Constant
-from foretrade.agents.ppo import train_ppo
 from foretrade.agents.ppo_config import PPOConfig
+from foretrade.agents.training import train
 from foretrade.backtests.metrics import score_run
 from foretrade.envs.episodes import Episodes
 from foretrade.markets.splits import Blocks
@@ -20,7 +20,7 @@ def main(steps: int = 98_304, folder: str = "runs/train_ppo") -> None:
     validation = foretrade.MarketEnv(bars, rows=rows["validation"])
     test = foretrade.MarketEnv(bars, rows=rows["test"])
 
-    agent = train_ppo(training, validation, PPOConfig(steps=steps), seed=0, folder=Path(folder))
+    agent = train(training, validation, PPOConfig(steps=steps), seed=0, folder=Path(folder))
 
     for name, contestant in {
         "PPO": agent,

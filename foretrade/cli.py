@@ -123,7 +123,7 @@ def ablate(
     print_ablation(output, member, rows)
 
 
-_single_step("train", "PPO with and without forecasts, on the forecasts of a run.")
+_single_step("train", "The agent with and without forecasts, on the forecasts of a run.")
 _single_step("backtest", "Every strategy of a run, once, through its test block.")
 
 

@@ -14,7 +14,9 @@ from typing import Any, Literal, TypeAlias
 
 from pydantic import TypeAdapter, ValidationError
 
+from foretrade.agents.algorithm_configs import A2CConfig, RecurrentPPOConfig, SACConfig, TD3Config
 from foretrade.agents.ppo_config import PPOConfig
+from foretrade.agents.training_config import AlgorithmName, TrainingConfig
 from foretrade.envs.actions import PositionActions, WeightActions
 from foretrade.envs.rewards import RewardName
 from foretrade.errors import ForetradeError
@@ -166,13 +168,15 @@ class Experiment:
     Args:
         name: Of the run; names its folder.
         seed: First seed; forecasters use it, policies use ``seed … seed + seeds - 1``.
-        seeds: How many policies are trained of each kind.
+        seeds: How many policies are trained of each kind, or the list of their seeds.
+        algorithm: How policies learn; the table of its name holds its settings.
         target_volatility: Annualised, of the volatility-targeted rules.
     """
 
     name: str = "sp500-daily"
     seed: int = 0
-    seeds: int = 3
+    seeds: int | tuple[int, ...] = 3
+    algorithm: AlgorithmName = "ppo"
     target_volatility: float = 0.10
     data: DataConfig = DataConfig()
     features: FeatureConfig = FeatureConfig()
@@ -181,11 +185,17 @@ class Experiment:
     market: MarketConfig = MarketConfig()
     costs: Costs = Costs()
     ppo: PPOConfig = PPOConfig()
+    a2c: A2CConfig = A2CConfig()
+    recurrent_ppo: RecurrentPPOConfig = RecurrentPPOConfig()
+    sac: SACConfig = SACConfig()
+    td3: TD3Config = TD3Config()
     league: LeagueConfig = LeagueConfig()
 
     def __post_init__(self) -> None:
-        if self.seeds < 1 or self.seed < 0:
-            raise ValueError("seeds must be at least 1, and seed not negative")
+        seeds = self.policy_seeds
+        if not seeds or min(self.seed, *seeds) < 0 or len(set(seeds)) < len(seeds):
+            raise ValueError("seeds must be at least 1, or a list of different ones, none negative")
+        self.training.check_actions(continuous=self.market.actions == "weight")
         if not self.target_volatility > 0:
             raise ValueError("target_volatility must be positive")
         if not self.name or not all(c.isalnum() or c in "-_." for c in self.name):
@@ -195,9 +205,16 @@ class Experiment:
         return asdict(self)
 
     @property
-    def policy_seeds(self) -> range:
+    def training(self) -> TrainingConfig:
+        """Settings of the algorithm that is chosen."""
+        chosen: TrainingConfig = getattr(self, self.algorithm)
+        return chosen
+
+    @property
+    def policy_seeds(self) -> Sequence[int]:
         """Seeds of the policies of one kind."""
-        return range(self.seed, self.seed + self.seeds)
+        seeds = self.seeds
+        return range(self.seed, self.seed + seeds) if isinstance(seeds, int) else seeds
 
     @property
     def config_hash(self) -> str:
@@ -240,11 +257,11 @@ def from_dict(values: Mapping[str, Any]) -> Experiment:
         return TypeAdapter(Experiment).validate_python(values)
     except ValidationError as error:
         first = error.errors()[0]
-        # a field that takes numbers or arrays is named with the branch that failed
-        parts = [str(part) for part in first["loc"] if part != "float"]
-        key = ".".join(part for part in parts if not part.startswith("is-instance")) or "experiment"
+        # a field that takes numbers or lists is named with the branch that failed
+        parts = [str(part) for part in first["loc"] if part not in ("float", "int")]
+        key = ".".join(part for part in parts if not part.startswith("is-instance"))
         message = first["msg"].removeprefix("Value error, ")
-        raise ConfigError(f"{key} = {first['input']!r}: {message}") from error
+        raise ConfigError(f"{key} = {first['input']!r}: {message}" if key else message) from error
 
 
 def changes(config: Experiment) -> list[str]:

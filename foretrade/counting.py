@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 
 from foretrade.job import Job
-from foretrade.lineup import BENCHMARK_RUNS, SEES_FORECASTS, forecasters, policy_names
+from foretrade.lineup import BENCHMARK_RUNS, agents, forecasters, policy_names
 from foretrade.markets.labels import LabelConfig, forward_returns
 from foretrade.storage import content_hash, read_json
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 def record_run(job: Job) -> None:
     """Enter everything that a run has looked at, as far as it has got."""
-    names = (name for agent in SEES_FORECASTS for name in policy_names(job, agent))
+    names = (name for agent in agents(job) for name in policy_names(job, agent))
     record_checkpoints(job, [job.run.path / "policy" / name for name in names])
     record_strategies(job)
 
@@ -55,7 +55,7 @@ def record_strategies(job: Job) -> None:
         return
     runs = read_runs(ledger)
     bars = max(len(run.ledger) for run in runs.values())
-    policies = [name for agent in SEES_FORECASTS for name in policy_names(job, agent)]
+    policies = [name for agent in agents(job) for name in policy_names(job, agent)]
     found: dict[Kind, dict[str, Floats]] = {"policy": {}, "rule": {}}
     for name, run in runs.items():
         returns = np.maximum(run.returns.to_numpy(), -1.0)

@@ -12,7 +12,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from foretrade.agents.ppo_config import PPOConfig
+from foretrade.agents.training_config import TrainingConfig
 from foretrade.config import ConfigError
 from foretrade.counting import record_checkpoints, record_run, record_strategies, state
 from foretrade.envs.episodes import Episodes
@@ -21,7 +21,7 @@ from foretrade.forecasting import forecast
 from foretrade.job import Job
 from foretrade.lineup import (
     BENCHMARK_RUN,
-    SEES_FORECASTS,
+    agents,
     benchmarks,
     means,
     policy_names,
@@ -86,7 +86,7 @@ class PolicyTask:
 
     training: MarketEnv
     validation: MarketEnv
-    config: PPOConfig
+    config: TrainingConfig
     seed: int
     folder: Path
     key: str
@@ -121,19 +121,19 @@ POLICY_FILES = ("policy.json", "policy.safetensors", "validation.csv", "validati
 
 def run_policy_task(task: PolicyTask) -> None:
     """Train one policy, and note that it is done."""
-    from foretrade.agents.ppo import train_ppo
+    from foretrade.agents.training import train as train_policy
 
-    train_ppo(task.training, task.validation, task.config, seed=task.seed, folder=task.folder)
+    train_policy(task.training, task.validation, task.config, seed=task.seed, folder=task.folder)
     outputs = {name: file_hash(task.folder / name) for name in POLICY_FILES}
     write_json(task.folder / "done.json", {"key": task.key, "outputs": outputs})
 
 
 def train(job: Job) -> list[Path]:
-    """Train PPO with and without forecasts, several seeds each: ``policy/<agent>-seed-<n>/``."""
+    """Train the agent with and without forecasts, several seeds each: ``policy/<agent>-seed-<n>/``."""
     job.record_data()
     tasks = [
         task
-        for agent, forecasts in SEES_FORECASTS.items()
+        for agent, forecasts in agents(job).items()
         for task in policy_tasks(
             job,
             job.run.path / "policy",
@@ -165,13 +165,21 @@ def train_policies(job: Job, tasks: Sequence[PolicyTask]) -> None:
         )
 
 
-def policy_tasks(job: Job, folder: Path, seeds: Mapping[str, int], **view: Any) -> Iterator[PolicyTask]:
+def policy_tasks(
+    job: Job,
+    folder: Path,
+    seeds: Mapping[str, int],
+    *,
+    config: TrainingConfig | None = None,
+    **view: Any,
+) -> Iterator[PolicyTask]:
     """One training run for each name and seed, in its own folder.
 
     Args:
+        config: How they learn; default: by the algorithm that the configuration chooses.
         view: What the policies see; see :meth:`Job.env`.
     """
-    ppo = job.config.ppo
+    config = job.config.training if config is None else config
     inputs = (
         job.config.as_dict(),
         job.bars.content_hash,
@@ -179,12 +187,12 @@ def policy_tasks(job: Job, folder: Path, seeds: Mapping[str, int], **view: Any) 
         code_hash("markets", "envs", "agents"),
         library_versions(*LIBRARIES),
     )
-    episodes = Episodes(ppo.episode_bars, random_start=True)
+    episodes = Episodes(config.episode_bars, random_start=True)
     training = job.env("train", episodes=episodes, **view)
     validation = job.env("validation", **view)
     for name, seed in seeds.items():
         key = content_hash(*inputs, name, seed)
-        yield PolicyTask(training, validation, ppo, seed, folder / name, key)
+        yield PolicyTask(training, validation, config, seed, folder / name, key)
 
 
 def backtest(job: Job) -> list[Path]:
@@ -207,12 +215,13 @@ def backtest(job: Job) -> list[Path]:
     record_strategies(job)
     shown = [row.median_run for row in league_rows(strategies(job), results)]
     policy, market = contenders[shown[0]]
+    why = explain(job, shown[0], cast("PolicyAgent", policy), market)
     diagnosis = job.run.path / "diagnosis.json"
     write_json(
         diagnosis,
         {
             "stress": stress_tests(job, contenders, shown),
-            "why": explain(job, shown[0], cast("PolicyAgent", policy), market).as_dict(),
+            "why": None if why is None else why.as_dict(),
         },
     )
     return [*written, scores, diagnosis]
@@ -223,7 +232,7 @@ def _contenders(job: Job) -> dict[str, tuple[Agent, MarketEnv]]:
     from foretrade.agents.store import load_policy
 
     found: dict[str, tuple[Agent, MarketEnv]] = {}
-    for agent, forecasts in SEES_FORECASTS.items():
+    for agent, forecasts in agents(job).items():
         env = job.env("test", forecasts=forecasts)
         for name in policy_names(job, agent):
             found[name] = load_policy(job.run.path / "policy" / name), env

@@ -9,6 +9,7 @@ from typing import Any
 
 from rich.console import Console
 
+from foretrade.agents.preflight import check_before_training
 from foretrade.config import ConfigError, Experiment
 from foretrade.envs.actions import WeightActions
 from foretrade.envs.episodes import Episodes
@@ -56,6 +57,7 @@ class Job:
 
         Raises:
             DataError: The data is bad, too short, or does not cover the blocks.
+            ConfigError, TrainingError: No market can be made of the settings, or no agent trained on it.
         """
         from foretrade.forecasters.rolling import walk_folds
 
@@ -74,11 +76,18 @@ class Job:
     def _check_markets(self) -> None:
         market = self.config.market
         try:
-            self._market(self.features, "train", episodes=Episodes(bars=self.config.ppo.episode_bars))
+            training = self._market(
+                self.features,
+                "train",
+                episodes=Episodes(bars=self.config.training.episode_bars),
+                actions=market.action_space,
+                rules=market.rules,
+            )
         except DataError:
             raise
         except ValueError as error:
             raise ConfigError(f"the market of these settings cannot be made: {error}") from error
+        check_before_training(training, self.config.training)
         message = stale_open_message(self.bars, self.symbol)
         if message and market.fill == "next_open":
             warning = f"warning: {message}"

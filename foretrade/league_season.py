@@ -94,7 +94,11 @@ def _train(job: Job) -> dict[str, tuple[Path, ...]]:
     tasks = {
         name: list(
             policy_tasks(
-                job, folder, {f"{name}-seed-{s}": s for s in seeds}, observe=sees("ppo", job, name)
+                job,
+                folder,
+                {f"{name}-seed-{s}": s for s in seeds},
+                config=config.ppo,
+                observe=sees("ppo", job, name),
             )
         )
         for name in forecasters(job)

@@ -16,10 +16,14 @@ if TYPE_CHECKING:
     from foretrade.agents.baselines import Rule
     from foretrade.backtests.league import Strategy
 
-WITH_FORECASTS, WITHOUT_FORECASTS = "ppo", "ppo-without-forecasts"
-SEES_FORECASTS = {WITH_FORECASTS: True, WITHOUT_FORECASTS: False}
 BENCHMARK, BENCHMARK_RUN = "Buy and hold", "buy-and-hold"
 BENCHMARK_RUNS = (BENCHMARK_RUN, "flat")
+
+
+def agents(job: Job) -> dict[str, bool]:
+    """Learning agents, named after their algorithm, and whether each sees forecasts."""
+    algorithm = job.config.algorithm
+    return {algorithm: True, f"{algorithm}-without-forecasts": False}
 
 
 def policy_names(job: Job, agent: str) -> tuple[str, ...]:
@@ -109,11 +113,11 @@ def strategies(job: Job) -> list[Strategy]:
     from foretrade.backtests.league import Strategy
 
     target = f"{job.config.target_volatility:.0%} volatility"
-    agents = [
-        Strategy("PPO", policy_names(job, WITH_FORECASTS), "sees features, forecasts, account"),
-        Strategy(
-            "PPO without forecasts", policy_names(job, WITHOUT_FORECASTS), "sees features, account"
-        ),
+    label = job.config.training.label
+    seeing, blind = (policy_names(job, agent) for agent in agents(job))
+    contenders = [
+        Strategy(label, seeing, "sees features, forecasts, account"),
+        Strategy(f"{label} without forecasts", blind, "sees features, account"),
         Strategy(BENCHMARK, (BENCHMARK_RUN,), "weight 1"),
         Strategy("Ensemble, sign", ("sign-ensemble",), "long or short by the forecast's sign"),
         Strategy("Ensemble, vol. target", ("voltarget-ensemble",), f"sign, sized to {target}"),
@@ -124,4 +128,4 @@ def strategies(job: Job) -> list[Strategy]:
         Strategy(f"{name}, vol. target", (f"voltarget-{name}",), f"sign, sized to {target}")
         for name in forecasters(job)[1:]
     ]
-    return agents + singles
+    return contenders + singles

@@ -54,7 +54,7 @@ def build_report(job: Job) -> Report:
         periods_per_year=job.bars.periods_per_year,
         warnings=warnings_of(job),
         stress={name: Stress.from_dict(values) for name, values in diagnosis["stress"].items()},
-        why=Explanation(**diagnosis["why"]),
+        why=Explanation(**diagnosis["why"]) if diagnosis["why"] else None,
         view=_view(job),
         faults=faults(job),
     )
@@ -157,8 +157,8 @@ def setting_of(job: Job, more: Mapping[str, str]) -> dict[str, str]:
 
 
 def _training(job: Job) -> str:
-    config = job.config
-    return f"{config.ppo.steps} steps, seeds {config.seed} to {config.seed + config.seeds - 1}"
+    training, seeds = job.config.training, job.config.policy_seeds
+    return f"{training.label}, {training.steps} steps, seeds {', '.join(map(str, seeds))}"
 
 
 def _selection(job: Job) -> str:

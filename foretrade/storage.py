@@ -146,6 +146,13 @@ def atomic_path(path: Path) -> Iterator[Path]:
         shutil.rmtree(holder, ignore_errors=True)
 
 
+def clear_partial(folder: Path) -> None:
+    """Remove what writers that were killed have left of :func:`atomic_path` in a folder of one's own."""
+    for left in folder.glob(".*.????????"):
+        if left.is_dir():
+            shutil.rmtree(left)
+
+
 def _fsync(path: Path) -> None:
     for item in (path, *path.rglob("*")) if path.is_dir() else (path,):
         if item.is_file():

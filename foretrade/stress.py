@@ -34,8 +34,11 @@ def stress_tests(
     return found
 
 
-def explain(job: Job, name: str, agent: PolicyAgent, env: MarketEnv) -> Explanation:
-    """Attribute the decisions of a policy on the test block, and test the attribution."""
+def explain(job: Job, name: str, agent: PolicyAgent, env: MarketEnv) -> Explanation | None:
+    """Attribute the decisions of a policy on the test block, and test the attribution.
+
+    None if the policy is recurrent: its decisions hang on more than the observation they are made on.
+    """
     from foretrade.agents.attribution import (
         attribute,
         deletion_by_group,
@@ -44,6 +47,8 @@ def explain(job: Job, name: str, agent: PolicyAgent, env: MarketEnv) -> Explanat
     )
     from foretrade.backtests.explanation import Explanation
 
+    if agent.has_memory:
+        return None
     actions = job.config.market.action_space
     choices = actions.weights if isinstance(actions, PositionActions) else None
     seen = played_observations(agent, env)

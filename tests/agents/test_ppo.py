@@ -8,9 +8,9 @@ import pytest
 import torch
 from tiny_training import TINY, markets
 
-from foretrade.agents.ppo import net_log_growth, train_ppo
 from foretrade.agents.ppo_config import PPOConfig
 from foretrade.agents.store import PolicyFileError, load_policy, save_policy
+from foretrade.agents.training import net_log_growth, train
 from foretrade.envs.episodes import Episodes
 from foretrade.envs.market import MarketEnv
 from foretrade.markets.table import Column, Table
@@ -21,7 +21,7 @@ from foretrade.storage import file_hash
 def trained(walk, tmp_path_factory):
     folder = tmp_path_factory.mktemp("policy")
     training, validation = markets(walk)
-    return train_ppo(training, validation, TINY, seed=1, folder=folder), validation, folder
+    return train(training, validation, TINY, seed=1, folder=folder), validation, folder
 
 
 def test_the_best_checkpoint_on_validation_is_kept(trained):
@@ -38,7 +38,7 @@ def test_the_best_checkpoint_on_validation_is_kept(trained):
 def test_the_same_seed_gives_the_same_bytes_and_another_seed_others(walk, trained, tmp_path):
     hashes = []
     for seed in (1, 2):
-        train_ppo(*markets(walk), TINY, seed=seed, folder=tmp_path / str(seed), tensorboard=False)
+        train(*markets(walk), TINY, seed=seed, folder=tmp_path / str(seed), tensorboard=False)
         hashes.append(file_hash(tmp_path / str(seed) / "policy.safetensors"))
     assert hashes[0] == file_hash(trained[2] / "policy.safetensors")
     assert hashes[1] != hashes[0]
@@ -47,7 +47,7 @@ def test_the_same_seed_gives_the_same_bytes_and_another_seed_others(walk, traine
 @pytest.mark.parametrize("options", [{}, {"actions": "position"}])
 def test_a_stored_policy_decides_alike(walk, tmp_path, options):
     training, validation = markets(walk, **options)
-    agent = train_ppo(training, validation, TINY, seed=0, folder=tmp_path, tensorboard=False)
+    agent = train(training, validation, TINY, seed=0, folder=tmp_path, tensorboard=False)
     loaded = load_policy(tmp_path)
     assert loaded.spec == agent.spec
     assert np.array_equal(net_log_growth(loaded, validation), net_log_growth(agent, validation))
@@ -107,6 +107,6 @@ def test_it_learns_to_trade_on_a_leaked_future(walk, tmp_path, actions):
     )
     test = MarketEnv(walk, table, rows=range(400, 600), actions=actions)
     config = PPOConfig(steps=98_304, episode_bars=100)
-    agent = train_ppo(training, test, config, seed=0, folder=tmp_path)
+    agent = train(training, test, config, seed=0, folder=tmp_path)
     oracle = np.abs(np.diff(np.log(walk.close[401:600, 0]))).sum()
     assert net_log_growth(agent, test).sum() > 0.9 * oracle

@@ -60,6 +60,12 @@ def test_data_lists_and_describes(tmp_path):
         (["run", "--set", "blocks.train=2001-01-01"], 1, "the first forecast is of 2002"),
         (["run", "--set", 'forecast.members=["rigde"]'], 1, "did you mean 'ridge'"),
         (["run", "--set", "ppo.episode_bars=100000"], 2, "episodes.bars = 100000 must be from 0 to"),
+        (
+            ["run", "--set", "ppo.rollout_bars=4096"],
+            1,
+            "fewer than rollout_bars = 4096: begin",
+        ),
+        (["run", "--set", "seeds=[1, 1]"], 2, "error: seeds must be at least 1, or a list of different"),
         (["run", "--set", "blocks.test=2006-01-01T00:00:00Z"], 1, "is not a date such as"),
         (["trials"], 1, "no trials there; name the folder that holds the runs"),
         (["check", "nowhere:Nothing"], 1, "cannot be imported"),

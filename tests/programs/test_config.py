@@ -53,7 +53,14 @@ def test_a_configuration_survives_json():
         ("seeds=0", "seeds must be at least 1"),
         ("ppo.batch_size=0", "batch_size = 0 must divide"),
         ("ppo.gamma=5", "gamma must be above 0"),
-        ("ppo.learning_rate=1e30", "learning_rate and clip_range must be between 0 and 1"),
+        ("ppo.learning_rate=1e30", "learning_rate must be between 0 and 1"),
+        ("ppo.clip_range=2", "clip_range between 0 and 1"),
+        ("sac.tau=0", "tau must be above 0"),
+        ("algorithm=dqn", "algorithm = 'dqn': Input should be 'ppo', 'a2c', 'recurrent_ppo', 'sac'"),
+        ("seeds=[4, 7, 4]", "a list of different ones"),
+        ("seeds=[]", "seeds must be at least 1"),
+        ("seeds=[-1]", "none negative"),
+        ("seeds=many", "seeds = 'many': Input should be a valid integer"),
         ("ppo.episode_bars=0", "episode_bars must be at least 1"),
         ("market.rules.max_leverage=-1", "max_leverage must be positive"),
         ("market.weight_bounds=[1, -1]", "low < high"),
@@ -72,6 +79,21 @@ def test_a_configuration_survives_json():
 def test_mistakes_are_named_with_what_was_meant(override, message):
     with pytest.raises(ConfigError, match=message):
         read_config(overrides=[override])
+
+
+def test_the_algorithm_chooses_its_table():
+    assert Experiment().training is Experiment().ppo
+    config = read_config(overrides=["algorithm=sac", "sac.steps=4096", "ppo.steps=99"])
+    assert (config.training.label, config.training.steps) == ("SAC", 4096)
+    with pytest.raises(ConfigError, match="SAC needs continuous actions: choose market.actions"):
+        read_config(overrides=["algorithm=sac", "market.actions=position"])
+
+
+def test_seeds_are_counted_or_listed():
+    assert list(read_config(overrides=["seeds=2"], seed=5).policy_seeds) == [5, 6]
+    config = read_config(overrides=["seeds=[8, 2]"], seed=5)
+    assert list(config.policy_seeds) == [8, 2]
+    assert from_dict(json.loads(json.dumps(config.as_dict()))) == config
 
 
 def test_an_unreadable_file_is_named(tmp_path):

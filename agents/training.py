@@ -1,20 +1,19 @@
-"""PPO through stable-baselines3: train, choose the checkpoint on the validation block, keep it."""
+"""Training: any algorithm, its checkpoint chosen on the validation block, its state kept."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
-import gymnasium
 import numpy as np
 import pandas as pd
 import torch
-from stable_baselines3 import PPO
-from stable_baselines3.common.callbacks import BaseCallback
+from stable_baselines3.common.callbacks import BaseCallback, CallbackList
 from stable_baselines3.common.logger import configure
 
+from foretrade.agents.algorithms import build, policy_spec
 from foretrade.agents.checkpoint import (
     Checkpoints,
     Facts,
@@ -23,76 +22,85 @@ from foretrade.agents.checkpoint import (
     restore,
     training_state,
 )
-from foretrade.agents.ppo_config import PPOConfig
-from foretrade.agents.store import PolicyAgent, PolicySpec, save_policy
+from foretrade.agents.preflight import check_before_training
+from foretrade.agents.store import PolicyAgent, save_policy
+from foretrade.agents.training_config import TrainingConfig, TrainingError
 from foretrade.agents.vector import MarketVecEnv
 from foretrade.envs.market import MarketEnv
 from foretrade.envs.rewards import RUIN_LEVEL
-from foretrade.errors import ForetradeError
 from foretrade.markets.arrays import Floats
-from foretrade.storage import atomic_path, content_hash, write_json
+from foretrade.storage import atomic_path, clear_partial, content_hash, library_versions, write_json
+
+STATES = 100  # kept in a training; one that is stopped loses a hundredth of its work, or one rollout
+LIBRARIES = ("numpy", "stable-baselines3", "torch")
 
 
-class TrainingError(ForetradeError, ValueError):
-    """A training that must not go on."""
+@runtime_checkable
+class Kept(Protocol):
+    """A callback whose state goes into the checkpoints."""
+
+    def state(self) -> torch.Tensor: ...
+
+    def restore(self, state: torch.Tensor) -> None: ...
 
 
-def train_ppo(
+def train(
     training: MarketEnv,
     validation: MarketEnv,
-    config: PPOConfig,
+    config: TrainingConfig,
     *,
     seed: int,
     folder: Path,
     tensorboard: bool = True,
+    callbacks: Sequence[BaseCallback] = (),
 ) -> PolicyAgent:
     """Train one policy and return its best checkpoint, as judged on the validation block alone.
 
-    Writes into ``folder``: ``policy.safetensors`` and ``policy.json`` (the best checkpoint),
-    ``validation.csv`` (steps, net log growth and Sharpe ratio a bar of every checkpoint: each is a
-    trial), ``validation.npy`` (their simple returns ``[checkpoints, bars]``, zero after ruin),
-    ``progress.json`` and TensorBoard event files; while it goes on, ``checkpoints/``, from which a
-    training that was stopped at any moment goes on to the same tensors. The same environments,
-    configuration and seed give the same tensors on the same machine; torch is set to one thread.
+    The class of ``config`` chooses the algorithm. Writes into ``folder``: ``policy.safetensors`` and
+    ``policy.json`` (the best checkpoint), ``validation.csv`` (steps, net log growth and Sharpe ratio a
+    bar of every checkpoint: each is a trial), ``validation.npy`` (their simple returns
+    ``[checkpoints, bars]``, zero after ruin), ``progress.json`` and TensorBoard event files; while it
+    goes on, ``checkpoints/``, from which a training that was stopped at any moment goes on to the same
+    tensors. The same environments, configuration and seed give the same tensors on the same machine;
+    torch is set to one thread.
 
     Args:
         training: Market with random starts, on the training block.
         validation: Market on the validation block, played once from its start a checkpoint.
+        callbacks: Who looks on. Their ``on_rollout_start`` follows each update, before the policy is
+            judged and the state kept. The state of those that are :class:`Kept` is kept too.
 
     Raises:
         CheckpointError: The folder holds checkpoints of another training, or a parameter is not finite.
-        TrainingError: A reward, observation or action is not finite.
+        TrainingError: The training cannot begin (see ``check_before_training``), or a reward,
+            observation or action is not finite.
     """
     torch.set_num_threads(1)
-    spec = _policy_spec(training, config)
+    check_before_training(training, config)
+    spec = policy_spec(training, config)
     environments = MarketVecEnv(training, config.environments, reward_scale=config.reward_scale)
-    model = PPO(
-        "MlpPolicy",
-        environments,
-        learning_rate=_linear_decay(config.learning_rate),
-        n_steps=config.rollout_bars,
-        batch_size=config.batch_size,
-        n_epochs=config.epochs,
-        gamma=config.gamma,
-        gae_lambda=config.gae_lambda,
-        clip_range=config.clip_range,
-        ent_coef=config.entropy_coefficient,
-        vf_coef=config.value_coefficient,
-        policy_kwargs=spec.policy_kwargs(),
-        seed=seed,
-        device="cpu",
-    )
+    model = build(config, spec, environments, seed=seed)
     model.set_logger(configure(str(folder / "tensorboard"), ["tensorboard"] if tensorboard else []))
-    identity = content_hash(asdict(config), seed, training.market, validation.market)
-    checkpoints = Checkpoints(folder / "checkpoints", identity)
-    agent = PolicyAgent(spec, model.policy)
-    chooser = ChooseOnValidation(agent, environments, validation, config, folder, checkpoints)
+    clear_partial(folder)
+    identity = _identity(training, validation, config, seed)
+    chooser = ChooseOnValidation(
+        PolicyAgent(spec, model.policy),
+        environments,
+        validation,
+        config,
+        Checkpoints(folder / "checkpoints", identity),
+        [callback for callback in callbacks if isinstance(callback, Kept)],
+    )
     steps = config.updates * config.environments * config.rollout_bars
-    found = checkpoints.newest()
+    found = chooser.checkpoints.newest()
     if found is not None:
         restore(model, environments, *found)
         chooser.restore(*found)
-    model.learn(steps - model.num_timesteps, callback=chooser, reset_num_timesteps=found is None)
+    model.learn(
+        steps - model.num_timesteps,
+        callback=CallbackList([*callbacks, chooser]),
+        reset_num_timesteps=found is None,
+    )
     return chooser.finish()
 
 
@@ -104,40 +112,49 @@ class ChooseOnValidation(BaseCallback):
         agent: PolicyAgent,
         environments: MarketVecEnv,
         validation: MarketEnv,
-        config: PPOConfig,
-        folder: Path,
+        config: TrainingConfig,
         checkpoints: Checkpoints,
+        others: Sequence[Kept] = (),
     ) -> None:
         super().__init__()
         self.agent = agent
         self.environments = environments
         self.validation = validation
-        self.folder = folder
         self.checkpoints = checkpoints
+        self.folder = checkpoints.folder.parent
+        self.others = others
         self.resumes = False
-        self.updates = config.updates
+        self.updates, self.patience = config.updates, config.patience
+        self.every = -(-config.updates // STATES)
         marks = np.linspace(0, config.updates, min(config.checkpoints, config.updates) + 1)
         self.due = set(np.ceil(marks[1:]).astype(int).tolist())
-        self.update = 0
+        self.update = 0  # updates made
         self.trials: list[dict[str, Any]] = []
         self.returns: list[Floats] = []
         self.best: dict[str, torch.Tensor] = {}
+
+    @property
+    def waits_in_vain(self) -> bool:
+        """Whether as many checkpoints as ``patience`` have brought no better score."""
+        scores = [trial["log_growth"] for trial in self.trials]
+        return bool(scores) and 0 < self.patience <= len(scores) - 1 - int(np.argmax(scores))
 
     def restore(self, tensors: Tensors, facts: Facts) -> None:
         """Go on from what :meth:`_keep` has kept."""
         self.update, self.trials = facts["update"], facts["trials"]
         self.returns = [part_of(tensors, "returns")[str(k)].numpy() for k in range(len(self.trials))]
         self.best = part_of(tensors, "best")
+        for index, callback in enumerate(self.others):
+            callback.restore(tensors[f"callback.{index}"])
         self.resumes = True
 
     def _on_rollout_start(self) -> None:
         if not self.resumes:
-            self._after_update()
-            self._keep()
+            self._judge()
+            if self.update % self.every == 0:
+                self._tell()
+                self._keep()
         self.resumes = False
-
-    def _on_training_end(self) -> None:
-        self._after_update()
 
     def _on_step(self) -> bool:
         for name in ("rewards", "new_obs", "actions"):
@@ -146,18 +163,26 @@ class ChooseOnValidation(BaseCallback):
                     f"step {self.num_timesteps}: {name} of the training environments are not finite; "
                     "look for what is not in the prices, features or forecasts of the training block"
                 )
-        return True
+        return not self.waits_in_vain
+
+    def _on_rollout_end(self) -> None:
+        self.update += 1
+
+    def _on_training_end(self) -> None:
+        if not self.waits_in_vain:
+            self._judge()
 
     def _keep(self) -> None:
         """Write the state between two rollouts to disk."""
-        assert isinstance(self.model, PPO)
         tensors, facts = training_state(self.model, self.environments)
         tensors |= {f"best.{name}": tensor for name, tensor in self.best.items()}
         tensors |= {f"returns.{k}": torch.from_numpy(own) for k, own in enumerate(self.returns)}
+        tensors |= {f"callback.{k}": each.state() for k, each in enumerate(self.others)}
         facts |= {"update": self.update, "trials": self.trials}
         self.checkpoints.write(self.update, tensors, facts)
 
-    def _after_update(self) -> None:
+    def _judge(self) -> None:
+        """Play the validation block, if it is time to."""
         if self.update in self.due:
             steps = net_log_growth(self.agent, self.validation)
             growth, spread = float(steps.sum()), float(steps.std())
@@ -167,11 +192,16 @@ class ChooseOnValidation(BaseCallback):
             self.trials.append({"steps": self.num_timesteps, "log_growth": growth, "sharpe": sharpe})
             self.returns.append(np.expm1(steps))
             self.logger.record("validation/log_growth", growth)
-        write_json(self.folder / "progress.json", {"update": self.update, "of": self.updates})
-        self.update += 1
+
+    def _tell(self) -> None:
+        progress: dict[str, Any] = {"update": self.update, "of": self.updates}
+        if self.waits_in_vain:
+            progress["stopped"] = f"no better validation score in {self.patience} checkpoints"
+        write_json(self.folder / "progress.json", progress)
 
     def finish(self) -> PolicyAgent:
         """The best checkpoint, written to disk after its record of trials."""
+        self._tell()
         with atomic_path(self.folder / "validation.csv") as path:
             pd.DataFrame(self.trials).to_csv(path, index=False)
         bars = max(map(len, self.returns))
@@ -182,6 +212,20 @@ class ChooseOnValidation(BaseCallback):
         save_policy(self.agent, self.folder)
         self.checkpoints.clear()
         return self.agent
+
+
+def _identity(
+    training: MarketEnv, validation: MarketEnv, config: TrainingConfig, seed: int
+) -> dict[str, str]:
+    """What the tensors of a training depend on, by name."""
+    return {
+        "algorithm": config.algorithm,
+        "settings": content_hash(asdict(config)),
+        "seed": str(seed),
+        "training market": content_hash(training.market),
+        "validation market": content_hash(validation.market),
+        "versions of libraries": ", ".join(library_versions(*LIBRARIES)),
+    }
 
 
 def net_log_growth(agent: PolicyAgent, env: MarketEnv) -> Floats:
@@ -199,30 +243,3 @@ def net_log_growth(agent: PolicyAgent, env: MarketEnv) -> Floats:
         steps.append(info["equity"] / equity)
         equity, over = info["equity"], terminated or truncated
     return np.asarray(np.log(np.maximum(steps, RUIN_LEVEL)))
-
-
-def _policy_spec(env: MarketEnv, config: PPOConfig) -> PolicySpec:
-    space = env.action_space
-    if env.as_dict:
-        raise ValueError("train_ppo needs flat observations; leave as_dict out")
-    actions: dict[str, Any]
-    if isinstance(space, gymnasium.spaces.Discrete):
-        actions = {"n": int(space.n)}
-    elif isinstance(space, gymnasium.spaces.MultiDiscrete):
-        actions = {"nvec": space.nvec.tolist()}
-    else:
-        assert isinstance(space, gymnasium.spaces.Box)
-        actions = {"low": space.low.tolist(), "high": space.high.tolist()}
-    return PolicySpec(
-        entries=env.layout.names,
-        low=tuple(env.layout.low.tolist()),
-        high=tuple(env.layout.high.tolist()),
-        actions=actions,
-        net_arch=config.net_arch,
-        activation=config.activation,
-        log_std_init=config.log_std_init,
-    )
-
-
-def _linear_decay(start: float) -> Callable[[float], float]:
-    return lambda remaining: start * remaining
