@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/installed
 
-.PHONY: install demo test lint types layers unit check-learning check-engines leaks calibrate bench bench-backtests \
+.PHONY: install demo test lint types layers unit check-learning check-engines leaks calibrate prove bench bench-backtests \
         bench-forecasts bench-peers bench-significance format lock clean
 
 install: $(INSTALLED)
@@ -52,6 +52,9 @@ leaks: install  ## what the no-peek check catches (ARGS=--write: docs/no_peeking
 
 calibrate: install  ## how often the verdict is wrong on noise, and its power (ARGS=--write: docs/calibration.md)
 	$(BIN)/python -m foretrade.calibration $(ARGS)
+
+prove: install  ## PPO on markets with known answers (ARGS=--quick; ARGS=--write: docs/proof.md, examples/proof.png)
+	$(BIN)/foretrade prove $(ARGS)
 
 bench-peers: .venv-peers/installed .venv-engines/installed bench bench-backtests  ## both beside rivals
 

@@ -239,6 +239,37 @@ def trials(
     output.print(f"{ledger.path}: whole", markup=False, highlight=False, soft_wrap=True)
 
 
+@app.command(epilog="Example: foretrade prove --quick")
+def prove(
+    quick: Annotated[
+        bool, typer.Option("--quick", help="Two seeds, short trainings, lower bars: a minute or two.")
+    ] = False,
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", help="Folder of the results.", show_default="runs/proof[-quick]"),
+    ] = None,
+    workers: Workers = 0,
+    write: Annotated[
+        bool, typer.Option("--write", help="Put table and picture into the docs of a checkout.")
+    ] = False,
+) -> None:
+    """Does the agent learn? PPO on markets whose best policy is known; exit code 1 if it falls short."""
+    from foretrade.proof import prove_all
+    from foretrade.proof_page import write as write_results
+    from foretrade.proof_page import write_document
+    from foretrade.terminal import print_proof
+
+    if quick and write:
+        raise typer.BadParameter("--quick proves too little for the docs; give --write alone")
+    folder = out or Path("runs") / ("proof-quick" if quick else "proof")
+    results = prove_all(quick=quick, workers=workers, console=output)
+    write_results(results, folder, quick=quick)
+    if write:
+        write_document(results)
+    if not print_proof(output, results, folder, quick=quick):
+        raise typer.Exit(1)
+
+
 @app.command(epilog="Example: foretrade check my_package.models:MyForecaster")
 def check(
     part: Annotated[
