@@ -3,8 +3,8 @@ PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/installed
 
-.PHONY: install demo test lint types layers unit check-learning check-engines leaks calibrate prove bench bench-backtests \
-        bench-forecasts bench-peers bench-significance format lock clean
+.PHONY: install demo test lint types layers unit check-learning check-engines leaks calibrate experiments prove bench bench-backtests \
+        bench-forecasts bench-peers bench-significance bench-training format lock clean
 
 install: $(INSTALLED)
 
@@ -47,16 +47,23 @@ bench-significance: install  ## the same of the tests of significance, beside ar
 bench-backtests: install  ## the same of sweeps (ARGS=--write: docs/speed_backtests.md)
 	$(BIN)/python tests/benchmarks/backtests.py $(ARGS)
 
+bench-training: install  ## the same of training, and the time to a known optimum (ARGS=--write: docs/speed_training.md)
+	$(BIN)/python tests/benchmarks/training.py $(ARGS)
+
 leaks: install  ## what the no-peek check catches (ARGS=--write: docs/no_peeking.md)
 	cd tests && ../$(BIN)/python -m canaries.detection $(ARGS)
 
 calibrate: install  ## how often the verdict is wrong on noise, and its power (ARGS=--write: docs/calibration.md)
 	$(BIN)/python -m foretrade.calibration $(ARGS)
 
-prove: install  ## PPO on markets with known answers (ARGS=--quick; ARGS=--write: docs/proof.md, examples/proof.png)
+experiments: install  ## the price of peeking, and from skill to profit (ARGS=--write: docs/peeking.md, docs/skill.md)
+	$(BIN)/foretrade peek $(ARGS)
+	$(BIN)/foretrade skill --ppo $(ARGS)
+
+prove: install  ## PPO on markets with known answers (ARGS=--quick; ARGS=--write: docs/proof.md, examples/proof.svg)
 	$(BIN)/foretrade prove $(ARGS)
 
-bench-peers: .venv-peers/installed .venv-engines/installed bench bench-backtests  ## both beside rivals
+bench-peers: .venv-peers/installed .venv-engines/installed bench bench-backtests bench-training  ## all three beside rivals
 
 check-engines: install .venv-engines/installed  ## the ledger against vectorbt, bt and backtrader
 	$(BIN)/pytest -m engines tests/parity

@@ -42,6 +42,12 @@ class RecurrentPPOConfig(PPOConfig):
         lstm_units: Width of the LSTM.
     """
 
+    steps: int = 98_304
+    environments: int = 16
+    rollout_bars: int = 128
+    learning_rate: float = 1e-3
+    batch_size: int = 512
+    epochs: int = 5
     lstm_units: int = 64
 
     algorithm: ClassVar[AlgorithmName] = "recurrent_ppo"

@@ -7,7 +7,7 @@ from typing import Any, TypeAlias, cast
 
 import gymnasium
 import numpy as np
-from stable_baselines3 import A2C, PPO, SAC, TD3
+from stable_baselines3 import A2C, SAC, TD3
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.noise import NormalActionNoise
 
@@ -18,6 +18,7 @@ from foretrade.agents.algorithm_configs import (
     SACConfig,
     TD3Config,
 )
+from foretrade.agents.fast_ppo import FastPPO
 from foretrade.agents.ppo_config import PPOConfig
 from foretrade.agents.store import NetworkName, PolicySpec, contrib
 from foretrade.agents.training_config import AlgorithmName, TrainingConfig
@@ -66,6 +67,7 @@ def policy_spec(env: MarketEnv, config: TrainingConfig) -> PolicySpec:
     else:
         assert isinstance(space, gymnasium.spaces.Box)
         actions = {"low": space.low.tolist(), "high": space.high.tolist()}
+    spread = getattr(config, "log_std_init", 0.0)
     return PolicySpec(
         entries=env.layout.names,
         low=tuple(env.layout.low.tolist()),
@@ -73,14 +75,14 @@ def policy_spec(env: MarketEnv, config: TrainingConfig) -> PolicySpec:
         actions=actions,
         net_arch=config.net_arch,
         activation=config.activation,
-        log_std_init=getattr(config, "log_std_init", 0.0),
+        log_std_init=0.0 if spread == "auto" else spread,
         network=NETWORKS[config.algorithm],
         lstm_units=getattr(config, "lstm_units", 0),
     )
 
 
 def _ppo(config: PPOConfig, environments: MarketVecEnv, shared: Arguments) -> BaseAlgorithm:
-    return PPO("MlpPolicy", environments, **shared, **_ppo_arguments(config))
+    return FastPPO("MlpPolicy", environments, **shared, **_ppo_arguments(config))
 
 
 def _recurrent_ppo(

@@ -196,9 +196,17 @@ def target_of(agent: PolicyAgent, choices: Sequence[float] | None = None) -> Tar
 def _output_of(agent: PolicyAgent) -> Target:
     """Means of a Gaussian policy or scores of its choices; of SAC and TD3 the action, ``[rows, …]``."""
     policy: Any = copy.deepcopy(agent.policy).double()
-    if agent.spec.network == "actor_critic":
-        return lambda seen: policy.action_net(policy.mlp_extractor.forward_actor(seen))
+
+    def output(seen: torch.Tensor) -> torch.Tensor:
+        found: torch.Tensor = policy.action_net(policy.mlp_extractor.forward_actor(seen))
+        return found
+
+    boxed = "low" in agent.spec.actions
+    if agent.spec.network == "actor_critic" and not (boxed and agent.spec.unit_actions):
+        return output
     low, high = (torch.tensor(agent.spec.actions[name], dtype=torch.float64) for name in ("low", "high"))
+    if agent.spec.network == "actor_critic":
+        return lambda seen: low + (high - low) * (output(seen) + 1) / 2
     if agent.spec.network == "sac":
         squashed: Any = torch.nn.Sequential(policy.actor.latent_pi, policy.actor.mu, torch.nn.Tanh())
     else:

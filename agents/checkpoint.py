@@ -22,7 +22,7 @@ from foretrade.agents.vector import MarketVecEnv
 from foretrade.errors import ForetradeError
 from foretrade.storage import atomic_path, clear_partial, content_hash, file_hash, read_json, write_json
 
-FORMAT = 2
+FORMAT = 3
 KEPT = 2  # the newest and the one before, should the newest be damaged
 COUNTERS = ("num_timesteps", "_n_updates", "_episode_num")
 REPLAYED = ("observations", "next_observations", "actions", "rewards", "dones", "timeouts")

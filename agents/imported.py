@@ -10,6 +10,7 @@ from __future__ import annotations
 import io
 import pickle
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -73,7 +74,7 @@ def policy_from_sb3_zip(path: Path, env: MarketEnv, config: TrainingConfig) -> P
         PolicyFileError: It is no such zip, holds something else than tensors, does not fit the network,
             or a parameter is not finite.
     """
-    spec = policy_spec(env, config)
+    spec = replace(policy_spec(env, config), unit_actions=False)
     policy = spec.build()
     try:
         policy.load_state_dict(_tensors(path), strict=True)

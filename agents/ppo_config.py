@@ -5,7 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from foretrade.agents.training_config import AlgorithmName, TrainingConfig, at_least
+from foretrade.agents.training_config import (
+    Activation,
+    AlgorithmName,
+    Auto,
+    TrainingConfig,
+    at_least,
+)
 
 
 @dataclass(frozen=True)
@@ -16,16 +22,28 @@ class PPOConfig(TrainingConfig):
         batch_size, epochs: Of an update.
         gae_lambda: Of the generalised advantage estimate.
         clip_range, entropy_coefficient, value_coefficient: Of the loss.
-        log_std_init: Initial log standard deviation of continuous actions.
+        log_std_init: Initial log standard deviation of continuous actions, in half ranges; ``"auto"``
+            explores as widely as is not too dear, see :func:`foretrade.agents.probing.settled`.
+
+    Returns are mostly noise: many short rollouts see more of it at once, few epochs learn less of it by
+    heart, and a short trace (``gae_lambda``) with a longer ``gamma`` leaves the rest to the value
+    network, which averages it. docs/proof.md tells what each setting gave.
     """
 
-    batch_size: int = 512
-    epochs: int = 5
-    gae_lambda: float = 0.95
+    steps: int = 1_048_576
+    environments: int = 1_024
+    rollout_bars: int = 32
+    learning_rate: float = 3e-3
+    gamma: float = 0.95
+    activation: Activation = "relu"
+    averaged_share: float = 0.16
+    batch_size: int = 8_192
+    epochs: int = 2
+    gae_lambda: float = 0.8
     clip_range: float = 0.2
     entropy_coefficient: float = 0.0
     value_coefficient: float = 0.5
-    log_std_init: float = -0.5
+    log_std_init: float | Auto = "auto"
 
     algorithm: ClassVar[AlgorithmName] = "ppo"
     label: ClassVar[str] = "PPO"

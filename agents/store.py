@@ -18,6 +18,7 @@ from stable_baselines3.sac.policies import SACPolicy
 from stable_baselines3.td3.policies import TD3Policy
 
 from foretrade.agents.training_config import NEEDS_CONTRIB, Activation, TrainingError
+from foretrade.agents.vector import from_unit, unit_box
 from foretrade.errors import ForetradeError
 from foretrade.markets.arrays import AnyArray, Float32s
 from foretrade.storage import atomic_path, file_hash, read_json, write_json
@@ -59,16 +60,23 @@ class PolicySpec:
     log_std_init: float = 0.0
     network: NetworkName = "actor_critic"
     lstm_units: int = 0
+    unit_actions: bool = True
     format: int = field(default=FORMAT)
 
     def observation_space(self) -> gymnasium.spaces.Box:
         return gymnasium.spaces.Box(np.array(self.low, np.float32), np.array(self.high, np.float32))
 
     def action_space(self) -> gymnasium.spaces.Space[Any]:
+        """What the network gives."""
         if "n" in self.actions:
             return gymnasium.spaces.Discrete(int(self.actions["n"]))
         if "nvec" in self.actions:
             return gymnasium.spaces.MultiDiscrete(self.actions["nvec"])
+        box = self.box()
+        return unit_box(box) if self.unit_actions else box
+
+    def box(self) -> gymnasium.spaces.Box:
+        """The market's own actions, if they are a box."""
         low, high = (np.array(self.actions[name], dtype=np.float32) for name in ("low", "high"))
         return gymnasium.spaces.Box(low, high, dtype=np.float32)
 
@@ -147,6 +155,11 @@ class PolicyAgent(NetworkAgent):
     def __init__(self, spec: PolicySpec, policy: BasePolicy) -> None:
         super().__init__(policy)
         self.spec = spec
+
+    def decide(self, observation: Float32s) -> AnyArray:
+        actions = super().decide(observation)
+        scales = "low" in self.spec.actions and self.spec.unit_actions
+        return from_unit(actions, self.spec.box()) if scales else actions
 
     @property
     def has_memory(self) -> bool:

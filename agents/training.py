@@ -14,6 +14,7 @@ from stable_baselines3.common.callbacks import BaseCallback, CallbackList
 from stable_baselines3.common.logger import configure
 
 from foretrade.agents.algorithms import build, policy_spec
+from foretrade.agents.averaging import PolicyAverage
 from foretrade.agents.checkpoint import (
     Checkpoints,
     Facts,
@@ -22,12 +23,15 @@ from foretrade.agents.checkpoint import (
     restore,
     training_state,
 )
+from foretrade.agents.diagnostics import write_warnings
 from foretrade.agents.preflight import check_before_training
+from foretrade.agents.probing import settled
 from foretrade.agents.store import PolicyAgent, save_policy
 from foretrade.agents.training_config import TrainingConfig, TrainingError
+from foretrade.agents.training_record import TrainingRecord
+from foretrade.agents.validation import play
 from foretrade.agents.vector import MarketVecEnv
 from foretrade.envs.market import MarketEnv
-from foretrade.envs.rewards import RUIN_LEVEL
 from foretrade.markets.arrays import Floats
 from foretrade.storage import atomic_path, clear_partial, content_hash, library_versions, write_json
 
@@ -57,12 +61,14 @@ def train(
     """Train one policy and return its best checkpoint, as judged on the validation block alone.
 
     The class of ``config`` chooses the algorithm. Writes into ``folder``: ``policy.safetensors`` and
-    ``policy.json`` (the best checkpoint), ``validation.csv`` (steps, net log growth and Sharpe ratio a
-    bar of every checkpoint: each is a trial), ``validation.npy`` (their simple returns
-    ``[checkpoints, bars]``, zero after ruin), ``progress.json`` and TensorBoard event files; while it
-    goes on, ``checkpoints/``, from which a training that was stopped at any moment goes on to the same
-    tensors. The same environments, configuration and seed give the same tensors on the same machine;
-    torch is set to one thread.
+    ``policy.json`` (the best checkpoint), ``validation.csv`` (steps, net log growth, Sharpe ratio a bar
+    and :meth:`~foretrade.agents.validation.Play.figures` of every checkpoint: each is a trial),
+    ``validation.npy`` (their simple returns ``[checkpoints, bars]``, zero after ruin), ``training.csv``
+    (what every update did, see :class:`TrainingRecord`), ``warnings.json`` (what a user should
+    notice, see :mod:`foretrade.agents.diagnostics`), ``progress.json`` and TensorBoard event files;
+    while it goes on, ``checkpoints/``, from which a training that was stopped at any moment goes on to
+    the same tensors. The same environments, configuration and seed give the same tensors on the same
+    machine; torch is set to one thread.
 
     Args:
         training: Market with random starts, on the training block.
@@ -77,19 +83,26 @@ def train(
     """
     torch.set_num_threads(1)
     check_before_training(training, config)
+    identity = _identity(training, validation, config, seed)
+    config = settled(config, training)
     spec = policy_spec(training, config)
-    environments = MarketVecEnv(training, config.environments, reward_scale=config.reward_scale)
+    assert config.reward_scale != "auto"
+    environments = MarketVecEnv(
+        training, config.environments, reward_scale=config.reward_scale, unit_actions=True
+    )
     model = build(config, spec, environments, seed=seed)
     model.set_logger(configure(str(folder / "tensorboard"), ["tensorboard"] if tensorboard else []))
     clear_partial(folder)
-    identity = _identity(training, validation, config, seed)
+    record = TrainingRecord(environments, folder)
+    average = PolicyAverage(model.policy, config.averaged_share, config.updates)
+    onlookers = [record, average, *callbacks]
     chooser = ChooseOnValidation(
-        PolicyAgent(spec, model.policy),
+        PolicyAgent(spec, average.policy),
         environments,
         validation,
         config,
         Checkpoints(folder / "checkpoints", identity),
-        [callback for callback in callbacks if isinstance(callback, Kept)],
+        [callback for callback in onlookers if isinstance(callback, Kept)],
     )
     steps = config.updates * config.environments * config.rollout_bars
     found = chooser.checkpoints.newest()
@@ -98,10 +111,13 @@ def train(
         chooser.restore(*found)
     model.learn(
         steps - model.num_timesteps,
-        callback=CallbackList([*callbacks, chooser]),
+        callback=CallbackList([*onlookers, chooser]),
         reset_num_timesteps=found is None,
     )
-    return chooser.finish()
+    agent = chooser.finish()
+    write_warnings(folder, record.rows(), pd.DataFrame(chooser.trials))
+    chooser.checkpoints.clear()
+    return agent
 
 
 class ChooseOnValidation(BaseCallback):
@@ -184,14 +200,19 @@ class ChooseOnValidation(BaseCallback):
     def _judge(self) -> None:
         """Play the validation block, if it is time to."""
         if self.update in self.due:
-            steps = net_log_growth(self.agent, self.validation)
+            played = play(self.agent, self.validation)
+            steps = played.growth
             growth, spread = float(steps.sum()), float(steps.std())
             if growth > max((trial["log_growth"] for trial in self.trials), default=-np.inf):
                 self.best = {k: v.clone() for k, v in self.agent.policy.state_dict().items()}
             sharpe = float(steps.mean()) / spread if spread > 0 else None
-            self.trials.append({"steps": self.num_timesteps, "log_growth": growth, "sharpe": sharpe})
+            trial = {"steps": self.num_timesteps, "log_growth": growth, "sharpe": sharpe}
+            trial |= played.figures()
+            self.trials.append(trial)
             self.returns.append(np.expm1(steps))
-            self.logger.record("validation/log_growth", growth)
+            for name in (name for name in trial if name != "steps" and trial[name] is not None):
+                self.logger.record(f"validation/{name}", trial[name])
+            self.logger.dump(self.num_timesteps)
 
     def _tell(self) -> None:
         progress: dict[str, Any] = {"update": self.update, "of": self.updates}
@@ -210,7 +231,6 @@ class ChooseOnValidation(BaseCallback):
         self.agent.policy.load_state_dict(self.best)
         self.agent.policy.set_training_mode(False)
         save_policy(self.agent, self.folder)
-        self.checkpoints.clear()
         return self.agent
 
 
@@ -226,20 +246,3 @@ def _identity(
         "validation market": content_hash(validation.market),
         "versions of libraries": ", ".join(library_versions(*LIBRARIES)),
     }
-
-
-def net_log_growth(agent: PolicyAgent, env: MarketEnv) -> Floats:
-    """Log growth of equity at each step of one episode from the block's start, after costs.
-
-    A ruined account's last step counts as ``log(RUIN_LEVEL)``.
-    """
-    agent.reset()
-    observation, info = env.reset(seed=0)
-    equity, over = info["equity"], False
-    steps = []
-    while not over:
-        action = agent.decide(observation[None])[0]
-        observation, _, terminated, truncated, info = env.step(action)
-        steps.append(info["equity"] / equity)
-        equity, over = info["equity"], terminated or truncated
-    return np.asarray(np.log(np.maximum(steps, RUIN_LEVEL)))

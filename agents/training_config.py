@@ -8,6 +8,7 @@ from typing import Any, ClassVar, Literal, TypeAlias
 from foretrade.errors import ForetradeError
 
 Activation: TypeAlias = Literal["tanh", "relu"]
+Auto: TypeAlias = Literal["auto"]
 AlgorithmName: TypeAlias = Literal["ppo", "a2c", "recurrent_ppo", "sac", "td3"]
 
 NEEDS_CONTRIB = 'a recurrent policy needs sb3-contrib: pip install "foretrade[ecosystem]"'
@@ -29,8 +30,11 @@ class TrainingConfig:
         learning_rate: At the start; it falls linearly to zero.
         gamma: Discount a bar. A position's reward comes within a few bars, so a short horizon
             removes more noise than it adds bias.
-        reward_scale: Log growth is of the order of 0.01; the value network learns it times this.
+        reward_scale: The value network learns rewards times this; ``"auto"`` brings them to the order
+            of one, see :func:`foretrade.agents.probing.settled`.
         net_arch, activation: Of the networks.
+        averaged_share: Part of the run's last updates whose parameters' mean is the policy, see
+            :class:`foretrade.agents.averaging.PolicyAverage`; 0 takes the newest.
         checkpoints: How often, evenly spread over the run, the policy is tried on validation.
         patience: Checkpoints without a better validation score after which training stops; 0 never
             stops early.
@@ -42,9 +46,10 @@ class TrainingConfig:
     rollout_bars: int = 128
     learning_rate: float = 1e-3
     gamma: float = 0.9
-    reward_scale: float = 100.0
+    reward_scale: float | Auto = "auto"
     net_arch: tuple[int, ...] = (64, 64)
     activation: Activation = "tanh"
+    averaged_share: float = 0.0
     checkpoints: int = 12
     patience: int = 0
 
@@ -57,8 +62,10 @@ class TrainingConfig:
         at_least(0, self, "patience")
         if not 0 < self.gamma <= 1:
             raise ValueError("gamma must be above 0, at most 1")
-        if not (0 < self.learning_rate < 1 and self.reward_scale > 0):
-            raise ValueError("learning_rate must be between 0 and 1, reward_scale positive")
+        if not (0 < self.learning_rate < 1 and 0 <= self.averaged_share <= 1):
+            raise ValueError("learning_rate must be between 0 and 1, averaged_share from 0 to 1")
+        if self.reward_scale != "auto" and not self.reward_scale > 0:
+            raise ValueError('reward_scale must be positive, or "auto"')
         if min(self.net_arch, default=1) < 1:
             raise ValueError("net_arch holds widths of at least 1")
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+from gymnasium.spaces import Box
 from gymnasium.vector import AutoresetMode
 from stable_baselines3.common.vec_env import VecEnv
 
@@ -16,19 +17,47 @@ from foretrade.markets.arrays import AnyArray, Float32s
 NOTHING: dict[str, Any] = {}  # the info of every account whose episode goes on
 
 
+def unit_box(box: Box) -> Box:
+    """A box of the same shape, from −1 to 1."""
+    return Box(-1.0, 1.0, box.shape, np.float32)
+
+
+def from_unit(actions: AnyArray, box: Box) -> Float32s:
+    """Actions ``[n, …]`` from −1 to 1 as those of ``box``; one of −1 to 1 leaves them as they are."""
+    low, high = box.low.astype(np.float64), box.high.astype(np.float64)
+    scaled = (low + high) / 2 + (high - low) / 2 * actions
+    return np.clip(scaled.astype(np.float32), box.low, box.high)
+
+
 class MarketVecEnv(VecEnv):
     """``DummyVecEnv`` over Monitors of ``market.copy()``, bit for bit, in one compiled call a step.
 
     Args:
         market: Copied ``num_envs`` times.
         reward_scale: Rewards are multiplied by it.
+        unit_actions: Whether a box of actions is shown as one from −1 to 1, whatever its bounds.
     """
 
-    def __init__(self, market: MarketEnv, num_envs: int, *, reward_scale: float = 1.0) -> None:
+    def __init__(
+        self,
+        market: MarketEnv,
+        num_envs: int,
+        *,
+        reward_scale: float = 1.0,
+        unit_actions: bool = False,
+    ) -> None:
         self.batch = MarketVectorEnv(
-            num_envs, market=market, autoreset_mode=AutoresetMode.SAME_STEP, copy=False, infos=False
+            num_envs,
+            market=market,
+            autoreset_mode=AutoresetMode.SAME_STEP,
+            copy=False,
+            infos=False,
+            counts=True,
         )
-        super().__init__(num_envs, market.observation_space, market.action_space)
+        space = market.action_space
+        self._box = space if unit_actions and isinstance(space, Box) else None
+        shown = space if self._box is None else unit_box(self._box)
+        super().__init__(num_envs, market.observation_space, shown)
         self.reward_scale = reward_scale
         self._returns = np.zeros(num_envs)
         self._lengths = np.zeros(num_envs, dtype=np.int64)
@@ -44,7 +73,7 @@ class MarketVecEnv(VecEnv):
         return observation
 
     def step_async(self, actions: AnyArray) -> None:
-        self._actions = actions
+        self._actions = actions if self._box is None else from_unit(actions, self._box)
 
     def step_wait(self) -> tuple[Any, Float32s, AnyArray, list[dict[str, Any]]]:
         """Observations, rewards, ends, and infos; an ended episode tells its return and length."""
@@ -54,7 +83,7 @@ class MarketVecEnv(VecEnv):
         self._lengths += 1
         done = terminated | truncated
         infos = [NOTHING] * self.num_envs
-        for i in np.flatnonzero(done).tolist():
+        for i in done.nonzero()[0].tolist():
             infos[i] = {
                 "terminal_observation": details["final_obs"][i],
                 "TimeLimit.truncated": bool(truncated[i]),

@@ -17,8 +17,6 @@ REMEDY = (
     "labels, scalers or news stamped too early (docs/no_peeking.md), and compare fills 'next_open' with "
     "'next_close'"
 )
-
-
 IDEALISED_FILLS = (
     "Idealised fills (same close): orders trade at the very close on which they were decided; nobody "
     "gets such fills."
@@ -42,6 +40,14 @@ def notices(alarms: Sequence[str], faults: Sequence[str], *, idealised: bool) ->
     found += [f"{REMEDY}."] * bool(found)
     found += [IDEALISED_FILLS] * idealised
     return found + [f"{BROKEN}: {text}." for text in faults]
+
+
+def doubt(alarms: Sequence[str], *, idealised: bool) -> str:
+    """What a verdict has to say first, and instead of any gain; empty if nothing speaks against it."""
+    against = ["look like a leak"] * bool(alarms) + ["were made with idealised fills"] * idealised
+    if not against:
+        return ""
+    return f"These results {', '.join(against)} and are not to be believed until checked"
 
 
 def sharpe_limit(periods_per_year: float) -> float:

@@ -19,6 +19,7 @@ Returns: TypeAlias = Mapping[str, Floats] | pd.DataFrame
 """Name of each strategy to its net simple returns, ``[bars]``, or a data frame of them."""
 
 MIN_BARS = 20
+"""Below which nothing is said of returns."""
 ROUNDING = 1e-14
 """What returns may differ by, if it is but rounding."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +18,7 @@ from foretrade.backtests.engine import run
 from foretrade.backtests.sweep import sweep
 from foretrade.envs.market import MarketEnv
 from foretrade.envs.observation import market_rows
-from foretrade.markets.arrays import Floats
+from foretrade.markets.arrays import AnyArray, Float32s, Floats
 from foretrade.markets.labels import LabelConfig, forward_returns
 from foretrade.markets.rules import Rules
 from foretrade.markets.table import Table
@@ -74,6 +75,34 @@ def play_targets(
         Played(played.equity[:, part], played.turnover[part], played.ruined[part].astype(np.float64))
         for part in columns
     ]
+
+
+class Relay:
+    """Agents that take turns on one account: what one has bought, the next one holds and pays for.
+
+    Each is reset at the beginning, and is asked nothing before its turn.
+
+    Args:
+        agents: In the order of their turns.
+        starts: Number of the decision with which each begins, rising from 0.
+    """
+
+    def __init__(self, agents: Sequence[Agent], starts: Sequence[int]) -> None:
+        if len(agents) != len(starts) or list(starts) != sorted({0, *starts}):
+            raise ValueError(f"{len(agents)} agents begin at {list(starts)}: one start each, from 0 on")
+        self.agents, self.starts, self.decisions = agents, starts, 0
+
+    def reset(self) -> None:
+        """Begin with the first."""
+        self.decisions = 0
+        for agent in self.agents:
+            agent.reset()
+
+    def decide(self, observation: Float32s) -> AnyArray:
+        """By the one whose turn it is."""
+        agent = self.agents[bisect_right(self.starts, self.decisions) - 1]
+        self.decisions += 1
+        return agent.decide(observation)
 
 
 def play_agent(agent: Agent, markets: Sequence[MarketEnv]) -> Played:

@@ -8,11 +8,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from foretrade.backtests.candidates import ROUNDING, distinct
+from foretrade.backtests.candidates import MIN_BARS, ROUNDING, distinct
 from foretrade.backtests.superiority import confidence_set, step_m, superior_ability
 from foretrade.markets.arrays import Floats
-
-MIN_BARS = 20
 
 
 @dataclass(frozen=True)

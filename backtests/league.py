@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
+from foretrade.backtests.cells import interval, markdown, number, percent
 from foretrade.backtests.metrics import Scores
 
 FORMULA_SIGNS = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
@@ -108,38 +109,27 @@ def markdown_table(rows: Sequence[Row], marks: Mapping[str, str] | None = None) 
     header, cells = table_cells(rows)
     for row, line in zip(rows, cells, strict=True):
         line[0] += (marks or {}).get(row.strategy.label, "")
-    lines = [header, ["---", *["--:"] * (len(header) - 1)], *cells]
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines) + "\n"
+    return markdown(header, cells)
 
 
 def _cells(row: Row) -> list[str]:
     s = row.scores
     several = len(row.strategy.runs) > 1
-    seeds = f"{number(row.sharpe_min)} … {number(row.sharpe_max)}" if several else ""
-    interval = "–" if math.isnan(s.sharpe_low) else f"{s.sharpe_low:.2f} … {s.sharpe_high:.2f}"
+    seeds = interval(row.sharpe_min, row.sharpe_max) if several else ""
     label = row.strategy.label + (f" ({row.ruined} ruined)" if row.ruined else "")
     return [
         label,
         number(s.sharpe),
-        interval,
+        interval(s.sharpe_low, s.sharpe_high),
         seeds,
         number(s.gross_sharpe),
-        _percent(s.cagr),
-        _percent(s.volatility),
-        _percent(s.max_drawdown),
+        percent(s.cagr),
+        percent(s.volatility),
+        percent(s.max_drawdown),
         f"{s.turnover:.1f}×",
         f"{s.cost_bps:.0f} bp",
         f"{s.time_in_market:.0%}",
     ]
-
-
-def number(value: float) -> str:
-    """Two digits, or a dash for what is undefined or without bound."""
-    return f"{value:.2f}" if math.isfinite(value) else "–"
-
-
-def _percent(value: float) -> str:
-    return "–" if math.isnan(value) else f"{value:.1%}"
 
 
 def _rank(scores: Scores) -> float:

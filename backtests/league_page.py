@@ -11,7 +11,8 @@ from typing import Any
 import pandas as pd
 
 from foretrade.backtests import league_pictures as pictures
-from foretrade.backtests.alarms import notices, too_high
+from foretrade.backtests.alarms import doubt, notices, too_high
+from foretrade.backtests.cells import interval, markdown, number, percent
 from foretrade.backtests.field import FieldTests
 from foretrade.backtests.standings import Concordance, RankCorrelation, Standing
 from foretrade.backtests.worth import MemberWorth
@@ -59,19 +60,30 @@ class LeaguePage:
 
     def notices(self) -> list[str]:
         """Probable leaks, idealised fills, a broken record of trials: what must be read first."""
+        return notices(self.alarms(), self.faults, idealised=self.idealised)
+
+    def alarms(self) -> list[str]:
+        """Forecasters that are too good to be true."""
         high = [too_high(row.label, row.sharpe, self.periods_per_year) for row in self.standings]
-        return notices([text for texts in high for text in texts], self.faults, idealised=self.idealised)
+        return [text for texts in high for text in texts]
 
     def verdict(self) -> str:
-        """In words: does any forecaster earn more than buy-and-hold, and is that more than luck."""
+        """In words: does any forecaster earn more than buy-and-hold, and is that more than luck.
+
+        Before it stands what speaks against it, and then nobody is said to earn more.
+        """
         best, hold, luck = self.standings[0], self.reference("buy and hold"), self.reference("random")
+        against = doubt(self.alarms(), idealised=self.idealised)
+        first = f"{against}. " if against else ""
         if math.isnan(best.sharpe):
-            return "No forecaster traded, or the test block is too short for a Sharpe ratio."
-        if self.tests.beats_benchmark:
+            return f"{first}No forecaster traded, or the test block is too short for a Sharpe ratio."
+        if not self.tests.beats_benchmark:
+            said = f"{first}No forecaster is shown to earn more than buy and hold after costs"
+        elif against:
+            said = against
+        else:
             said = f"After costs, {', '.join(self.tests.beats_benchmark)} earned more than buy and hold"
             said += " than luck explains (StepM at 5 %)"
-        else:
-            said = "No forecaster is shown to earn more than buy and hold after costs"
         p, cash = self.tests.superior_to_benchmark, self.tests.superior_to_cash
         return (
             f"{said}. The best of {len(self.standings)}, {best.label}, has a net Sharpe ratio of "
@@ -124,9 +136,9 @@ class LeaguePage:
 
     def markdown(self) -> str:
         """Verdict and tables, for a terminal or a pull request."""
-        table = markdown_table(HEADER, [*self.cells(), *self.reference_cells()])
+        table = markdown(HEADER, [*self.cells(), *self.reference_cells()])
         worth = "".join(
-            f"\n{title}, traded by {self.plain_rule}:\n\n" + markdown_table(WORTH_HEADER, rows)
+            f"\n{title}, traded by {self.plain_rule}:\n\n" + markdown(WORTH_HEADER, rows)
             for title, rows in self.worth_tables().items()
         )
         said = "".join(f"- {text}\n" for text in (*self.remarks(), *self.warnings))
@@ -188,50 +200,30 @@ def worth_cells(member: MemberWorth, form: str) -> list[str]:
     exact = "" if member.sampling_error == 0 else f" ± {member.sampling_error:{form}}"
     return [
         member.member,
-        f"{member.shapley:{form}}{exact}",
-        f"{member.shapley_low:{form}} … {member.shapley_high:{form}}",
-        f"{member.left_out:{form}}",
-        f"{member.left_out_low:{form}} … {member.left_out_high:{form}}",
+        number(member.shapley, form) + exact,
+        interval(member.shapley_low, member.shapley_high, form),
+        number(member.left_out, form),
+        interval(member.left_out_low, member.left_out_high, form),
     ]
 
 
 def standing_cells(row: Standing, confidence: Mapping[str, float]) -> list[str]:
     """One row as text."""
     several = row.seeds > 1 and not math.isnan(row.sharpe_min)
-    seeds = f"{number(row.sharpe_min)} … {number(row.sharpe_max)}" if several else ""
+    seeds = interval(row.sharpe_min, row.sharpe_max) if several else ""
     return [
         row.label + (" (ruined)" if row.ruined else ""),
-        _text(row.ic, ".3f"),
-        _text(row.r2_os, ".2%"),
-        _text(1e4 * row.crps, ".2f"),
+        number(row.ic, ".3f"),
+        percent(row.r2_os, 2),
+        number(1e4 * row.crps, ".2f"),
         number(row.gross_sharpe),
         number(row.sharpe),
         interval(row.sharpe_low, row.sharpe_high),
         seeds,
-        _text(row.mean_return, ".1%"),
+        percent(row.mean_return),
         f"{row.turnover:.1f}×",
         "–" if math.isnan(row.break_even_bps) else f"{row.break_even_bps:.1f} bp",
-        _text(row.max_drawdown, ".1%"),
+        percent(row.max_drawdown),
         number(row.deflated),
         number(confidence.get(row.label, math.nan)),
     ]
-
-
-def markdown_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A table in GitHub's Markdown."""
-    lines = [header, ["---", *["--:"] * (len(header) - 1)], *rows]
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines) + "\n"
-
-
-def number(value: float) -> str:
-    """Two digits, or a dash for what is undefined."""
-    return _text(value, ".2f")
-
-
-def interval(low: float, high: float) -> str:
-    """Two numbers, or a dash."""
-    return "–" if math.isnan(low) else f"{low:.2f} … {high:.2f}"
-
-
-def _text(value: float, form: str) -> str:
-    return "–" if math.isnan(value) else format(value, form)

@@ -10,9 +10,10 @@ import matplotlib
 import numpy as np
 import pandas as pd
 
+from foretrade.backtests.candidates import MIN_BARS
 from foretrade.backtests.engine import COSTS, Run
 from foretrade.backtests.relative import Relative, growth_a_year, relative_to
-from foretrade.backtests.returns import MIN_BARS, checked_returns, is_defined, joined, until_ruin
+from foretrade.backtests.returns import checked_returns, is_defined, joined, until_ruin
 from foretrade.backtests.significance import probabilistic_sharpe, sharpe_interval, sharpe_ratio
 
 # while it is imported it warns of pandas' and matplotlib's future, and sets a style for all pictures

@@ -13,10 +13,11 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
+from foretrade.backtests.candidates import MIN_BARS
 from foretrade.backtests.drawdowns import drawdown_table, ulcer_index, underwater
 from foretrade.backtests.engine import Run
 from foretrade.backtests.relative import Relative, growth_a_year, relative_to
-from foretrade.backtests.returns import MIN_BARS, by_day, is_defined, joined, until_ruin
+from foretrade.backtests.returns import by_day, is_defined, joined, until_ruin
 from foretrade.backtests.windows import by_period, trailing_return
 from foretrade.markets.arrays import Floats
 

@@ -16,7 +16,8 @@ from pathlib import Path
 from jinja2.utils import htmlsafe_json_dumps
 from markupsafe import Markup
 
-from foretrade.backtests.alarms import IDEALISED_FILLS, REMEDY, alarms, notices
+from foretrade.backtests.alarms import alarms, doubt, notices
+from foretrade.backtests.cells import markdown, number
 from foretrade.backtests.charts import (
     drawdown_chart,
     equity_chart,
@@ -36,7 +37,8 @@ from foretrade.backtests.forecast_charts import (
     quality_chart,
     weights_chart,
 )
-from foretrade.backtests.league import Row, markdown_table, number, table_cells
+from foretrade.backtests.league import Row, markdown_table, table_cells
+from foretrade.backtests.learning import Training, learning_chart, noticed
 from foretrade.backtests.stress import Stress
 from foretrade.backtests.stress_charts import cost_chart, delay_chart
 from foretrade.backtests.tables import (
@@ -73,6 +75,7 @@ class Report:
         why: Attribution of the agent's actions.
         view: Forecasts on the test block.
         faults: What is wrong with the record of trials.
+        trainings: How the agents' policies learned.
     """
 
     title: str
@@ -89,6 +92,7 @@ class Report:
     why: Explanation | None = None
     view: ForecastView | None = None
     faults: Sequence[str] = ()
+    trainings: Sequence[Training] = ()
 
     @property
     def idealised(self) -> bool:
@@ -110,19 +114,22 @@ class Report:
         return alarms(self.rows, self.runs, self.stress, self.periods_per_year)
 
     def verdict(self) -> str:
-        """In words: is there an edge after costs, and how sure is that."""
+        """In words: is there an edge after costs, how sure is that, and first what speaks against it."""
         agent = self.rows[0]
         scores, label, runs = agent.scores, agent.strategy.label, len(agent.strategy.runs)
+        against = doubt(self.alarms(), idealised=self.idealised)
+        first = f"{against}. " if against else ""
         if agent.ruined:
-            return f"Ruin: {label} lost its account in {agent.ruined} of {runs} runs."
+            return f"{first}Ruin: {label} lost its account in {agent.ruined} of {runs} runs."
         if math.isnan(scores.sharpe):
-            return f"No edge after costs: {label} never traded, or not long enough for a Sharpe ratio."
+            why = f"{label} never traded, or not long enough for a Sharpe ratio."
+            return f"{first}No edge after costs: {why}"
         benchmark = next(row for row in self.rows if row.strategy.label == self.benchmark)
         returns, other = (self.runs[row.median_run].returns.to_numpy() for row in (agent, benchmark))
         found = judge(returns, other, self.trials, self.periods_per_year)
         seeds = f"median of {runs} seeds, which range from {number(agent.sharpe_min)} to "
         return (
-            f"{found.finding}: {label} has a net Sharpe ratio of "
+            f"{found.finding(against)}: {label} has a net Sharpe ratio of "
             f"{number(found.sharpe)} ({seeds + number(agent.sharpe_max) if runs > 1 else 'one seed'}; "
             f"95 % interval {number(found.low)} to {number(found.high)}), against "
             f"{number(benchmark.scores.sharpe)} for {self.benchmark.lower()} (95 % interval of the "
@@ -135,6 +142,10 @@ class Report:
         """Alarms, idealised fills and a broken chain of trials: what must be read first."""
         return notices(self.alarms(), self.faults, idealised=self.idealised)
 
+    def noticed(self) -> list[str]:
+        """What was noticed while the agents were trained, one line a policy."""
+        return noticed(self.trainings)
+
     def markdown(self) -> str:
         """Verdict and tables, for a terminal or a pull request."""
         first = "".join(f"**{text}**\n\n" for text in self.notices())
@@ -144,8 +155,9 @@ class Report:
         marks = {row.strategy.label for row in self.rows if self._same_close(row)}
         table = markdown_table(self.rows, dict.fromkeys(marks, " **(same close)**"))
         header, lines = stress_table(self.rows, self.stress)
-        stressed = _markdown(header, lines) + "\n" if lines else ""
-        text = f"{first}**{self.verdict()}**\n\n{table}\n{stressed}{setting}.\n\n{notes}"
+        stressed = markdown(header, [line.cells for line in lines]) + "\n" if lines else ""
+        learned = "".join(f"- Noticed in training: {text}\n" for text in self.noticed())
+        text = f"{first}**{self.verdict()}**\n\n{table}\n{stressed}{setting}.\n\n{notes}{learned}"
         return text.rstrip() + "\n"
 
     def html(self) -> str:
@@ -163,8 +175,6 @@ class Report:
             Path(__file__).parent / "report.html.jinja",
             report=self,
             verdict=self.verdict(),
-            remedy=REMEDY,
-            idealised=IDEALISED_FILLS,
             header=header,
             table=[
                 Line(
@@ -216,6 +226,7 @@ class Report:
             charts.append(position_chart(lines, None if self.view is None else self.view.ensemble))
         charts += self._stress_charts(bold)
         charts += [monthly_chart(lines), quality_chart(self.forecasts)]
+        charts += [learning_chart(self.trainings)] if self.trainings else []
         if self.view is not None:
             charts += [weights_chart(self.view.weights), pit_chart(self.view.pits)]
             charts.append(coverage_chart(self.view.inside, self.view.nominal))
@@ -231,11 +242,6 @@ class Report:
             if row.median_run in self.stress
         }
         return [cost_chart(stressed, bold), delay_chart(stressed)] if stressed else []
-
-
-def _markdown(header: Sequence[str], lines: Sequence[Line]) -> str:
-    rows = [header, ["---", *["--:"] * (len(header) - 1)], *(line.cells for line in lines)]
-    return "".join("| " + " | ".join(row) + " |\n" for row in rows)
 
 
 def _hash_source(script: str) -> str:

@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from foretrade.backtests.candidates import MIN_BARS
 from foretrade.backtests.significance import sharpe_ratio
 from foretrade.markets.arrays import Floats
 from foretrade.markets.bars import DataError
 
-MIN_BARS = 20
 PRICE_LEVEL = 0.05  # returns are seldom of this size and all alike; prices are
 PRICE_STEP = 0.2
 

@@ -12,7 +12,7 @@ from gymnasium.vector import AutoresetMode
 
 from foretrade.agents.base import Agent
 from foretrade.agents.delayed import Delayed
-from foretrade.backtests.returns import MIN_BARS
+from foretrade.backtests.candidates import MIN_BARS
 from foretrade.backtests.significance import sharpe_difference, sharpe_ratio
 from foretrade.envs.market import MarketEnv
 from foretrade.envs.vector import MarketVectorEnv

@@ -6,9 +6,10 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from foretrade.backtests.cells import interval, number, percent
 from foretrade.backtests.engine import Run
 from foretrade.backtests.explanation import Explanation
-from foretrade.backtests.league import Row, number
+from foretrade.backtests.league import Row
 from foretrade.backtests.ratios import ratios_of
 from foretrade.backtests.returns import is_defined, until_ruin
 from foretrade.backtests.significance import minimum_track_record
@@ -76,7 +77,7 @@ def stress_table(rows: Sequence[Row], stress: Mapping[str, Stress]) -> Table:
             number(one.sharpe),
             number(at.get(2.0, math.nan)),
             number(one.later_sharpe),
-            f"{number(one.lost_low)} … {number(one.lost_high)}",
+            interval(one.lost_low, one.lost_high),
         )
         lines.append(Line(cells))
     return header, lines
@@ -114,19 +115,19 @@ def ratio_table(
             _years(run, periods_per_year),
             number(scores.sortino),
             number(scores.calmar),
-            "" if relative is None else _percent(relative.alpha),
+            "" if relative is None else percent(relative.alpha),
             "" if relative is None else number(relative.beta),
-            _percent(growth.best_month),
-            _percent(growth.worst_month),
-            _percent(shape.value_at_risk, 2),
-            _percent(shape.expected_shortfall, 2),
-            _percent(shape.win_rate, 0),
+            percent(growth.best_month),
+            percent(growth.worst_month),
+            percent(shape.value_at_risk, 2),
+            percent(shape.expected_shortfall, 2),
+            percent(shape.win_rate, 0),
             number(shape.payoff),
             _whole(ratios.drawdowns.longest_days, " days"),
-            _percent(exposure.long, 0),
-            _percent(exposure.short, 0),
+            percent(exposure.long, 0),
+            percent(exposure.short, 0),
             _whole(exposure.trades),
-            _percent(exposure.refused, 0),
+            percent(exposure.refused, 0),
         )
         lines.append(Line(cells))
     return header, lines
@@ -165,10 +166,6 @@ def _years(run: Run, periods_per_year: float) -> str:
 
 def _formed(value: float | None, form: str) -> str:
     return "–" if value is None else form.format(value)
-
-
-def _percent(value: float, digits: int = 1) -> str:
-    return "–" if math.isnan(value) else f"{value:.{digits}%}"
 
 
 def _whole(value: float, unit: str = "") -> str:

@@ -118,13 +118,13 @@ class Ledger:
         records = [self._keep(trial) for trial in trials]
         return self.chain.append(records, lambda record: tuple(str(record.get(f)) for f in FIELDS))
 
-    def places(self) -> list[tuple[str, str, str]]:
-        """Data, symbols and blocks on which something was tried, in the order in which they came."""
+    def places(self) -> list[tuple[str, str]]:
+        """Data and symbols on which something was tried, in the order in which they came."""
         found = (record for record in self.chain.records() if _is_trial(record))
-        return list(dict.fromkeys((r["data"], r["symbol"], r["block"]) for r in found))
+        return list(dict.fromkeys((record["data"], record["symbol"]) for record in found))
 
-    def records(self, data: str, symbol: str, block: str) -> list[Record]:
-        """Trials on these bars, each once, in the order in which they came; block ``""`` is any.
+    def records(self, data: str, symbol: str, block: str = "") -> list[Record]:
+        """Trials on these prices, each once, in the order in which they came; of one block, or of any.
 
         The values of a record are those of :class:`Trial`, with ``bars``, ``sharpe`` (a bar), ``skew``
         and ``kurtosis`` (None: the returns do not vary), and the hash of the returns as ``series``.
@@ -137,16 +137,9 @@ class Ledger:
                 found.setdefault(tuple(record[field] for field in tried), record)
         return list(found.values())
 
-    def trials(self, data: str, symbol: str, block: str, *, bars: int | None = None) -> Trials:
-        """Their number, and the variance of their Sharpe ratios; see :func:`count`.
-
-        One that never traded has a Sharpe ratio of zero.
-
-        Args:
-            bars: To which the variance is scaled: those of the returns that are judged; default:
-                each trial's own, so that nothing is scaled.
-        """
-        return count(self.records(data, symbol, block), bars=bars)
+    def trials(self, data: str, symbol: str, *, bars: int) -> Trials:
+        """What returns of so many bars on these prices have to stand against; see :func:`count`."""
+        return count(self.records(data, symbol), bars=bars)
 
     def returns(self, record: Record) -> Floats:
         """Of one trial ``[bars]``.
@@ -198,28 +191,33 @@ class Ledger:
         return self.path.with_suffix("") / f"{series}.npy"
 
 
-def count(records: Sequence[Record], *, bars: int | None = None, spread: str = "") -> Trials:
-    """Number of the given records, in their order, and the variance of their Sharpe ratios.
+def count(records: Sequence[Record], *, bars: int) -> Trials:
+    """What returns have to stand against: the one definition, of every verdict and every table.
 
-    The best that luck would show never falls as trials are added: the variance is at least so large
+    A strategy that is shown was chosen by the validation block, and its settings perhaps after a look at
+    the test block. So every trial on either block of the same prices counts, whichever run made it. The
+    variance is that of the trials on validation blocks: those are what was chosen from, while rules that
+    lose their costs on the test block spread Sharpe ratios for other reasons than luck. One that never
+    traded has a ratio of zero. The variance is at least what luck alone gives, one over the number of
+    bars (Lo 2002, FAJ 58(4)): checkpoints that are all alike do not make what else was tried alike.
+
+    What the best would show by luck never falls as trials are added: the variance is at least so large
     that it is what it was after any number of them. Else who adds trials that are all alike would
     make what was found before look better.
 
     Args:
-        bars: See :meth:`Ledger.trials`.
-        spread: Block whose trials give the variance; default: all do.
+        records: In the order in which they came.
+        bars: Of the returns that are judged, to which the variance is scaled.
     """
     ratios: list[float] = []
     best = 0.0
     for number, record in enumerate(records, 1):
-        if spread in ("", record["block"]):
-            ratios.append(
-                (record["sharpe"] or 0.0) * math.sqrt(record["bars"] / (bars or record["bars"]))
-            )
+        if record["block"] == "validation":
+            ratios.append((record["sharpe"] or 0.0) * math.sqrt(record["bars"] / bars))
         if len(ratios) > 1:
             best = max(best, expected_best_sharpe(number, float(np.var(ratios, ddof=1))))
     unit = expected_best_sharpe(max(len(records), 1), 1.0)
-    return Trials(len(records), (best / unit) ** 2 if unit else 0.0)
+    return Trials(len(records), max((best / unit) ** 2 if unit else 0.0, 1 / bars))
 
 
 def _is_trial(record: Record) -> bool:

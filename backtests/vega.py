@@ -56,12 +56,17 @@ class Chart:
 
     def still(self) -> str:
         """The picture as the source of an image."""
+        return data_uri(self.svg())
+
+    def svg(self) -> str:
+        """The picture as SVG text."""
         rows = {
             name: json.loads(_dated(frame).to_json(orient="records"))
             for name, frame in self.data.items()
         }
         spec = _without_points(self.spec) | {"width": STILL_WIDTH, "datasets": rows, "config": CONFIG}
-        return data_uri(vl_convert.vegalite_to_svg(spec))
+        picture: str = vl_convert.vegalite_to_svg(spec)
+        return picture
 
     def packed(self) -> Spec:
         """Specification and data for the browser, JSON-ready and small."""

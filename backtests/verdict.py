@@ -41,13 +41,18 @@ class Verdict:
     difference_low: float
     difference_high: float
 
-    @property
-    def finding(self) -> str:
-        """In words."""
-        if not self.edge and self.low > 0 and self.deflated > CONFIDENCE:
-            return "A gain after costs, but the record of trials is broken: luck is not ruled out"
+    def finding(self, doubt: str = "") -> str:
+        """In words.
+
+        Args:
+            doubt: Why the returns are not to be believed; it takes the place of whatever gain they show.
+        """
+        if not (self.low > 0 and self.deflated > CONFIDENCE):
+            return f"{doubt}. No edge after costs" if doubt else "No edge after costs"
+        if doubt:
+            return doubt
         if not self.edge:
-            return "No edge after costs"
+            return "A gain after costs, but the record of trials is broken: luck is not ruled out"
         if not self.beats_benchmark:
             return "A gain after costs that luck does not explain, but no proven edge over the benchmark"
         return "An edge over the benchmark, after costs, that luck does not explain"

@@ -8,6 +8,7 @@ import numpy as np
 
 from foretrade.envs import episodes, rewards
 from foretrade.envs.actions import GRID, SIMPLEX
+from foretrade.envs.behaviour import SUMS, count
 from foretrade.envs.episodes import NO_WISH
 from foretrade.envs.writing import TOLD, TOLD_PER_SYMBOL, forget, observe, tell
 from foretrade.markets import exchange, ledger
@@ -65,19 +66,29 @@ class Outcome(NamedTuple):
         rewards: ``[n]``; terminated, truncated: ``[n]``.
         told: What infos tell, in the order of ``TOLD`` and ``TOLD_PER_SYMBOL``, ``[n, names]``; nobody
             asks if it is empty.
+        sums, asked: What :func:`foretrade.envs.behaviour.count` adds up, ``[SUMS, n]`` and
+            ``[n, symbols, bins]``; likewise.
     """
 
     rewards: Floats
     terminated: Bools
     truncated: Bools
     told: Floats
+    sums: Floats
+    asked: Ints
 
 
-def new_outcome(n: Index, symbols: int, *, tells: bool) -> Outcome:
-    """Nothing yet."""
+def new_outcome(n: Index, symbols: int, *, tells: bool, bins: int = 0) -> Outcome:
+    """Nothing yet.
+
+    Args:
+        bins: Into which targets are counted; 0 counts nothing.
+    """
     names = len(TOLD) + symbols * len(TOLD_PER_SYMBOL)
-    told = np.zeros((n if tells else 0, names))
-    return Outcome(np.zeros(n), np.zeros(n, dtype=np.bool_), np.zeros(n, dtype=np.bool_), told)
+    told, counted = np.zeros((n if tells else 0, names)), n if bins else 0
+    sums, asked = np.zeros((len(SUMS), counted)), np.zeros((counted, symbols, bins), dtype=np.int64)
+    ends = np.zeros(n, dtype=np.bool_), np.zeros(n, dtype=np.bool_)
+    return Outcome(np.zeros(n), *ends, told, sums, asked)
 
 
 NOBODY: Bools = np.zeros(0, dtype=np.bool_)
@@ -162,6 +173,8 @@ def advance(
         observe(market, a, hs, clock, work[0], work[1], np.uint64(0), lanes, n, seen)
         if outcome.told.size > 0:
             tell(market, a, hs, clock, work[0], work[1], np.uint64(0), lanes, n, outcome.told)
+        if outcome.sums.size > 0:
+            count(market, work[0], work[1], lanes, n, actions, outcome.sums, outcome.asked)
     if restart.size > 0:
         for who in range(np.uint64(first * LANES), np.uint64(min(last * LANES, accounts.total))):
             if restart[who]:

@@ -35,7 +35,7 @@ class Seat:
         symbols = self.market.prices.shape[1]
         self.actions = np.zeros((1, symbols * len(self.market.limits)))
         outcome, work = kernel.new_outcome(1, symbols, tells=True), new_workspace(symbols)
-        self.reward, self.terminated, self.truncated, self.told = outcome
+        self.reward, self.terminated, self.truncated, self.told = outcome[:4]
         self._memory = (tuple(self.market), tuple(self.accounts), tuple(work), tuple(outcome))
         self.action = self.actions[0]
         self._row, self._blank = self.told[0], np.zeros(self.shape, dtype=np.float32)

@@ -15,6 +15,7 @@ from gymnasium.vector.utils import batch_space
 
 from foretrade.envs import kernel
 from foretrade.envs.actions import InvalidAction
+from foretrade.envs.behaviour import Behaviour, behaviour_of, target_bins
 from foretrade.envs.episodes import NO_WISH
 from foretrade.envs.kernel import NOBODY
 from foretrade.envs.market import MarketEnv
@@ -48,6 +49,8 @@ class MarketVectorEnv(gymnasium.vector.VectorEnv[Observations, AnyArray, AnyArra
             they hold the last observations of ended episodes (``SAME_STEP``), and nothing else.
         threads: How many threads step the accounts; the bits do not depend on it.
         buffers: Two arrays ``[num_envs, entries]``, float32, to write observations into.
+        counts: Whether to sum up what the accounts do, for :meth:`behaviour`; not with ``NEXT_STEP``,
+            of which some steps are none.
     """
 
     _pool: ThreadPoolExecutor | None
@@ -62,12 +65,15 @@ class MarketVectorEnv(gymnasium.vector.VectorEnv[Observations, AnyArray, AnyArra
         infos: bool = True,
         threads: int = 1,
         buffers: tuple[Float32s, Float32s] | None = None,
+        counts: bool = False,
         **arguments: Any,
     ) -> None:
         if num_envs < 1 or threads < 1:
             raise ValueError(f"num_envs and threads must be at least 1, got {num_envs} and {threads}")
         if market is not None and arguments:
             raise ValueError("give a market or its arguments, not both")
+        if counts and AutoresetMode(autoreset_mode) is AutoresetMode.NEXT_STEP:
+            raise ValueError("counts needs the autoreset mode SAME_STEP or DISABLED")
         self.env = MarketEnv(**arguments) if market is None else market
         self.num_envs, self.copy, self.infos = num_envs, copy, infos
         self.autoreset_mode = AutoresetMode(autoreset_mode)
@@ -79,7 +85,8 @@ class MarketVectorEnv(gymnasium.vector.VectorEnv[Observations, AnyArray, AnyArra
         self.action_space = batch_space(self.single_action_space, num_envs)
         self._symbols = len(self.env.symbols)
         self._accounts = new_accounts(num_envs, self._symbols)
-        self._outcome = kernel.new_outcome(num_envs, self._symbols, tells=infos)
+        bins = len(target_bins(self.env.actions)) if counts else 0
+        self._outcome = kernel.new_outcome(num_envs, self._symbols, tells=infos, bins=bins)
         self._buffers = self._checked(buffers)
         self._idle = np.repeat(self.env.market.limits[:, 0], self._symbols)
         self._current = 0
@@ -162,6 +169,17 @@ class MarketVectorEnv(gymnasium.vector.VectorEnv[Observations, AnyArray, AnyArra
         self._waiting, self._begun = bool(self._ended.any()), True
         return self._shown()
 
+    def behaviour(self) -> Behaviour:
+        """What the accounts did since it was last asked.
+
+        Raises:
+            ValueError: They took no step, or nothing is counted.
+        """
+        found = behaviour_of(self._outcome.sums, self._outcome.asked, self.env.actions)
+        self._outcome.sums[...] = 0.0
+        self._outcome.asked[...] = 0
+        return found
+
     def close_extras(self, **kwargs: Any) -> None:
         """Let the threads go."""
         if self._pool is not None:
@@ -207,7 +225,7 @@ class MarketVectorEnv(gymnasium.vector.VectorEnv[Observations, AnyArray, AnyArra
         return self._shown(), rewards, terminated, truncated, infos
 
     def _results(self) -> tuple[Observations, Floats, Bools, Bools]:
-        rewards, terminated, truncated, _ = self._outcome
+        rewards, terminated, truncated = self._outcome[:3]
         if self.copy:
             return self._shown(), rewards.copy(), terminated.copy(), truncated.copy()
         return self._shown(), rewards, terminated, truncated

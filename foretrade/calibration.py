@@ -10,7 +10,7 @@ from __future__ import annotations
 import argparse
 import inspect
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import fields
 from pathlib import Path
 from typing import TypeAlias
 
@@ -20,22 +20,12 @@ from scipy import stats
 
 from foretrade.calibration_markets import NOISES, Case, Decisions, run_case
 from foretrade.forecasters.rolling import LIBRARIES, cache_folder
+from foretrade.measuring import markdown_table, measured, write_measured
 from foretrade.pages import COLOURS, axes_of, svg
-from foretrade.progress import progress
-from foretrade.storage import (
-    code_hash,
-    content_hash,
-    file_hash,
-    library_versions,
-    read_json,
-    write_json,
-    write_text,
-)
-from foretrade.workers import run_parallel
+from foretrade.storage import code_hash, file_hash, library_versions, write_text
 
 DOCUMENT = Path(__file__).parents[1] / "docs" / "calibration.md"
 PICTURE = Path(__file__).parents[1] / "examples" / "power.svg"
-MARKER = "<!-- measured -->"
 NULL_MARKETS, PAYING_MARKETS, POWER_MARKETS = 300, 100, 60  # of each noise
 SHARPES = (0.5, 1.0, 1.5, 2.0, 3.0)
 TASK_CASES = 20
@@ -56,19 +46,6 @@ DRAWN = ("interval", "psr", "verdict", "superior_ability")
 Result: TypeAlias = tuple[Case, Decisions]
 
 
-@dataclass(frozen=True)
-class Task:
-    """Some markets: a unit of work, which keeps its results in a file."""
-
-    cases: tuple[Case, ...]
-    path: Path
-
-
-def run_task(task: Task) -> None:
-    """Judge the markets of a task, and keep the results."""
-    write_json(task.path, [asdict(run_case(case)) for case in task.cases])
-
-
 def measure(cases: Sequence[Case], *, folder: Path, workers: int, console: Console) -> list[Result]:
     """Judge all markets, in processes; goes on where it was interrupted.
 
@@ -77,23 +54,17 @@ def measure(cases: Sequence[Case], *, folder: Path, workers: int, console: Conso
     """
     own = file_hash(Path(inspect.getfile(run_case)))
     code = [own, code_hash("markets", "forecasters", "backtests"), *library_versions(*LIBRARIES)]
-    parts = [tuple(cases[k : k + TASK_CASES]) for k in range(0, len(cases), TASK_CASES)]
-    keys = (content_hash([list(vars(case).values()) for case in part], code) for part in parts)
-    tasks = [Task(part, folder / f"{key[:32]}.json") for part, key in zip(parts, keys, strict=True)]
-
-    def finished() -> dict[str, int]:
-        return {"markets": sum(len(task.cases) for task in tasks if task.path.is_file())}
-
-    with progress(console, "calibrate", {"markets": len(cases)}) as show:
-        run_parallel(
-            run_task,
-            [task for task in tasks if not task.path.is_file()],
-            workers=workers,
-            log=folder / "calibration.log",
-            tick=lambda: show(finished()),
-        )
-    decided = (Decisions(**values) for task in tasks for values in read_json(task.path))
-    return list(zip(cases, decided, strict=True))
+    found = measured(
+        run_case,
+        cases,
+        title="calibrate",
+        code=code,
+        folder=folder,
+        workers=workers,
+        console=console,
+        cases_per_unit=TASK_CASES,
+    )
+    return [(case, Decisions(**values)) for case, values in zip(cases, found, strict=True)]
 
 
 def null_cases(free: int, paying: int) -> list[Case]:
@@ -175,9 +146,9 @@ def report(results: Sequence[Result]) -> str:
     return "\n\n".join(
         [
             f"### On noise: {free} markets without costs, {len(null) - free} with",
-            _table(null_rows(null)),
+            markdown_table(null_rows(null)),
             f"### On a planted drift: {planted} markets of each size, without costs",
-            _table(power_rows(results)),
+            markdown_table(power_rows(results)),
         ]
     )
 
@@ -191,28 +162,25 @@ def _with_interval(decided: Sequence[Decisions], field: str) -> str:
     return f"{share:.1%} ({low:.1%} to {high:.1%})"
 
 
-def _table(rows: Iterator[list[str]]) -> str:
-    head, *body = rows
-    lines = [head, ["---", *["--:"] * (len(head) - 1)], *body]
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
-
-
 def main() -> None:
     """Print the tables; write them if asked to."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--write", action="store_true", help=f"put the tables into {DOCUMENT.name}")
     parser.add_argument("--workers", type=int, default=0, help="processes; 0 is one a core")
+    parser.add_argument("--quick", action="store_true", help="a tenth of the markets; never written")
     chosen = parser.parse_args()
+    if chosen.quick and chosen.write:
+        parser.error("--quick measures too few markets for the document; give --write alone")
     assert {field.name for field in fields(Decisions)} == {*DECISIONS, "sharpe"}
     console = Console()
-    cases = null_cases(NULL_MARKETS, PAYING_MARKETS) + power_cases(POWER_MARKETS)
+    part = 10 if chosen.quick else 1
+    cases = null_cases(NULL_MARKETS // part, PAYING_MARKETS // part) + power_cases(POWER_MARKETS // part)
     folder = cache_folder() / "calibration"
     results = measure(cases, folder=folder, workers=chosen.workers, console=console)
     text = report(results)
     console.print(text, markup=False, highlight=False, soft_wrap=True)
     if chosen.write:
-        head = DOCUMENT.read_text(encoding="utf-8").partition(MARKER)[0]
-        write_text(DOCUMENT, f"{head}{MARKER}\n\n{text}\n")
+        write_measured(DOCUMENT, text)
         write_text(PICTURE, power_picture(results))
 
 

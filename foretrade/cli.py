@@ -11,9 +11,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 
+from foretrade.run_options import RunOptions, on_a_run
+from foretrade.studies import studies
+
 if TYPE_CHECKING:
     from foretrade.job import Job
-    from foretrade.rundir import RunDirectory
 
 app = typer.Typer(
     name="foretrade",
@@ -23,28 +25,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode="markdown",
 )
+app.add_typer(studies)
 output, errors = Console(), Console(stderr=True)
-
-Target = Annotated[
-    Path | None,
-    typer.Argument(
-        metavar="[CONFIG.toml | RUN_DIR]",
-        help="A configuration, or the folder of an existing run; default: S&P 500 daily.",
-        show_default=False,
-    ),
-]
-Out = Annotated[
-    Path | None,
-    typer.Option("--out", help="Folder of the run.", show_default="runs/NAME-HASH"),
-]
-Seed = Annotated[int | None, typer.Option("--seed", min=0, help="First seed.", show_default="0")]
-Set = Annotated[
-    list[str] | None,
-    typer.Option("--set", metavar="KEY=VALUE", help="Change one setting; may be repeated."),
-]
-Workers = Annotated[
-    int, typer.Option("--workers", min=0, help="Processes; 0 is one a core. Same results.")
-]
 
 Into = Annotated[
     Path | None,
@@ -53,46 +35,33 @@ Into = Annotated[
 
 
 @app.command(epilog="Example: foretrade run my.toml --seed 7 --set forecast.lookback_bars=42")
-def run(
-    target: Target = None,
-    out: Out = None,
-    seed: Seed = None,
-    set_: Set = None,
-    workers: Workers = 0,
-) -> None:
+@on_a_run
+def run(options: RunOptions) -> None:
     """The main job, from prices to report; goes on where it was interrupted."""
     from foretrade.experiment import STEPS
 
-    _do(STEPS, target, out, seed, set_, workers, show_table=True)
+    _do(STEPS, options, show_table=True)
 
 
 def _single_step(step: str, text: str) -> None:
     """Add the command that does one step of a run."""
 
     @app.command(step, help=text, epilog=f"Example: foretrade {step} runs/first")
-    def command(
-        target: Target = None,
-        out: Out = None,
-        seed: Seed = None,
-        set_: Set = None,
-        workers: Workers = 0,
-    ) -> None:
-        _do((step,), target, out, seed, set_, workers)
+    @on_a_run
+    def command(options: RunOptions) -> None:
+        _do((step,), options)
 
 
 @app.command(epilog="Example: foretrade forecast runs/first --report")
+@on_a_run
 def forecast(
-    target: Target = None,
-    out: Out = None,
-    seed: Seed = None,
-    set_: Set = None,
-    workers: Workers = 0,
+    options: RunOptions,
     page: Annotated[
         bool, typer.Option("--report", help="Write a page of scores, weights, calibration, importance.")
     ] = False,
 ) -> None:
     """Walk-forward forecasts of every member and of the ensemble."""
-    job = _do(("forecast",), target, out, seed, set_, workers)
+    job = _do(("forecast",), options)
     if page:
         from foretrade.forecast_page import write_forecast_page
 
@@ -101,23 +70,19 @@ def forecast(
 
 
 @app.command(epilog="Example: foretrade ablate ridge --methods jitter,bootstrap")
+@on_a_run
 def ablate(
+    options: RunOptions,
     member: Annotated[str, typer.Argument(help="A member of the experiment.")],
-    target: Target = None,
-    out: Out = None,
-    seed: Seed = None,
-    set_: Set = None,
-    workers: Workers = 0,
     methods: Annotated[
         str, typer.Option(help="Comma-separated: bootstrap, jitter, magnitude_warp, window_slice.")
     ] = "bootstrap,jitter,magnitude_warp,window_slice",
 ) -> None:
     """One member with and without data augmentation, out of sample, on the validation block."""
     from foretrade.ablation import ablate as run_ablation
-    from foretrade.job import Job
     from foretrade.terminal import print_ablation
 
-    job = Job(_run_directory(target, out, seed, set_ or []), output, workers)
+    job = options.job(output)
     job.check()
     rows = run_ablation(job, member, [name.strip() for name in methods.split(",")])
     print_ablation(output, member, rows)
@@ -128,12 +93,9 @@ _single_step("backtest", "Every strategy of a run, once, through its test block.
 
 
 @app.command(epilog="Example: foretrade report runs/first --into README.md")
+@on_a_run
 def report(
-    target: Target = None,
-    out: Out = None,
-    seed: Seed = None,
-    set_: Set = None,
-    workers: Workers = 0,
+    options: RunOptions,
     into: Into = None,
     tearsheets: Annotated[
         str,
@@ -146,7 +108,7 @@ def report(
     open_: Annotated[bool, typer.Option("--open", help="Show the page in the browser.")] = False,
 ) -> None:
     """Table, pictures and tear sheets of a run."""
-    job = _do(("report",), target, out, seed, set_, workers, show_table=True, tearsheets=tearsheets)
+    job = _do(("report",), options, show_table=True, tearsheets=tearsheets)
     if open_:
         from foretrade.pages import open_in_browser
 
@@ -160,26 +122,33 @@ def report(
 
 
 @app.command(epilog="Example: foretrade league runs/first")
-def league(
-    target: Target = None,
-    out: Out = None,
-    seed: Seed = None,
-    set_: Set = None,
-    workers: Workers = 0,
-    into: Into = None,
-) -> None:
+@on_a_run
+def league(options: RunOptions, into: Into = None) -> None:
     """Every forecaster traded by the same rules: what each earns after costs, what members are worth."""
-    from foretrade.job import Job
     from foretrade.league import league as play
     from foretrade.terminal import print_league, splice
 
-    job = Job(_run_directory(target, out, seed, set_ or []), output, workers)
+    job = options.job(output)
     output.print(f"run: {job.run.path}", highlight=False)
     with _says_how_to_go_on(job):
         folder = play(job)
     print_league(output, folder)
     if into is not None:
         splice(into, (folder / "league.md").read_text(encoding="utf-8"))
+
+
+@app.command(epilog="Example: foretrade tune --set 'tune.grid.ppo.learning_rate=[3e-4, 1e-3]'")
+@on_a_run
+def tune(options: RunOptions) -> None:
+    """Try settings, a grid or a search, and keep the best by the validation block alone."""
+    from foretrade.terminal import print_tuning
+    from foretrade.tuning import tune as try_all
+
+    job = options.job(output)
+    output.print(f"run: {job.run.path}", highlight=False)
+    with _says_how_to_go_on(job):
+        page = try_all(job)
+    print_tuning(output, job.run.path / "tune", page)
 
 
 @app.command(epilog='Example: foretrade data prices.csv --timezone "America/New_York"')
@@ -239,37 +208,6 @@ def trials(
     output.print(f"{ledger.path}: whole", markup=False, highlight=False, soft_wrap=True)
 
 
-@app.command(epilog="Example: foretrade prove --quick")
-def prove(
-    quick: Annotated[
-        bool, typer.Option("--quick", help="Two seeds, short trainings, lower bars: a minute or two.")
-    ] = False,
-    out: Annotated[
-        Path | None,
-        typer.Option("--out", help="Folder of the results.", show_default="runs/proof[-quick]"),
-    ] = None,
-    workers: Workers = 0,
-    write: Annotated[
-        bool, typer.Option("--write", help="Put table and picture into the docs of a checkout.")
-    ] = False,
-) -> None:
-    """Does the agent learn? PPO on markets whose best policy is known; exit code 1 if it falls short."""
-    from foretrade.proof import prove_all
-    from foretrade.proof_page import write as write_results
-    from foretrade.proof_page import write_document
-    from foretrade.terminal import print_proof
-
-    if quick and write:
-        raise typer.BadParameter("--quick proves too little for the docs; give --write alone")
-    folder = out or Path("runs") / ("proof-quick" if quick else "proof")
-    results = prove_all(quick=quick, workers=workers, console=output)
-    write_results(results, folder, quick=quick)
-    if write:
-        write_document(results)
-    if not print_proof(output, results, folder, quick=quick):
-        raise typer.Exit(1)
-
-
 @app.command(epilog="Example: foretrade check my_package.models:MyForecaster")
 def check(
     part: Annotated[
@@ -303,21 +241,16 @@ def main() -> None:
 
 def _do(
     steps: tuple[str, ...],
-    target: Path | None,
-    out: Path | None,
-    seed: int | None,
-    overrides: list[str] | None,
-    workers: int,
+    options: RunOptions,
     *,
     show_table: bool = False,
     tearsheets: str = "default",
 ) -> Job:
     from foretrade.experiment import run_steps
-    from foretrade.job import Job
     from foretrade.results import build_report
     from foretrade.terminal import print_report
 
-    job = Job(_run_directory(target, out, seed, overrides or []), output, workers, tearsheets)
+    job = options.job(output, tearsheets)
     output.print(f"run: {job.run.path}", highlight=False)
     with _says_how_to_go_on(job):
         run_steps(job, steps)
@@ -334,17 +267,3 @@ def _says_how_to_go_on(job: Job) -> Iterator[None]:
         resume = f"interrupted; go on with: foretrade {sys.argv[1]} {job.run.path}"
         errors.print(resume, markup=False, highlight=False, soft_wrap=True)
         raise typer.Exit(130) from None
-
-
-def _run_directory(
-    target: Path | None, out: Path | None, seed: int | None, overrides: list[str]
-) -> RunDirectory:
-    from foretrade.config import ConfigError, read_config
-    from foretrade.rundir import RunDirectory
-
-    if target is not None and target.is_dir():
-        if out is not None or seed is not None or overrides:
-            raise ConfigError(f"{target} is a run with its own settings; give no --out, --seed or --set")
-        return RunDirectory.open(target)
-    config = read_config(target, overrides=overrides, seed=seed)
-    return RunDirectory.create(out or Path("runs") / f"{config.name}-{config.config_hash[:8]}", config)

@@ -28,6 +28,7 @@ from foretrade.markets.fills import Fill
 from foretrade.markets.rules import Rules
 from foretrade.markets.sources import DataConfig
 from foretrade.markets.splits import Blocks, WalkForward
+from foretrade.search_space import TuneConfig
 from foretrade.storage import content_hash
 
 FusionName: TypeAlias = Literal[
@@ -118,12 +119,13 @@ class LeagueConfig:
     Args:
         rules: Each trades every forecaster. ``mean_variance`` sizes by forecast and its std and does not
             trade small differences; ``sign`` and ``volatility_target`` turn with the sign; ``ppo`` is
-            trained for each forecaster and seed on its columns alone, once, before the test block. The
-            first one that needs no training is that of the members' worth and of the comparison of
-            forecast scores with profits.
+            trained for each forecaster, seed and fold on its columns alone and on the bars before the
+            fold, and takes over the account of the fold before. The first one that needs no training is
+            that of the members' worth and of the comparison of forecast scores with profits.
         cost_scales: Levels of all costs but interest; 0 (gross) and 1 (as configured) among them.
-        folds: Consecutive parts of the test block, in each of which the forecasters are ranked.
-        seeds: Policies trained for each forecaster, if ``ppo`` is among the rules.
+        folds: Consecutive parts of the test block, in each of which the forecasters are ranked, and
+            before each of which the policies are trained anew.
+        seeds: Policies trained for each forecaster and fold, if ``ppo`` is among the rules.
         forecast_seeds: Seeds with which the forecasters are fitted, the first of which is the run's: a
             row shows the median one by Sharpe ratio, and the range. Each costs a walk of all members.
         random_policies: Policies that trade at random as often as the median forecaster.
@@ -190,6 +192,7 @@ class Experiment:
     sac: SACConfig = SACConfig()
     td3: TD3Config = TD3Config()
     league: LeagueConfig = LeagueConfig()
+    tune: TuneConfig = TuneConfig()
 
     def __post_init__(self) -> None:
         seeds = self.policy_seeds
@@ -264,20 +267,20 @@ def from_dict(values: Mapping[str, Any]) -> Experiment:
         raise ConfigError(f"{key} = {first['input']!r}: {message}" if key else message) from error
 
 
+def changed(config: Experiment) -> dict[str, Any]:
+    """Every setting that is not the default, by its dotted key."""
+    default = dict(_flat(Experiment().as_dict()))
+    return {key: value for key, value in _flat(config.as_dict()) if value != default[key]}
+
+
 def changes(config: Experiment) -> list[str]:
     """``key = value`` of every setting that is not the default."""
-    return [
-        f"{key} = {value!r}"
-        for (key, value), (_, default) in zip(
-            _flat(config.as_dict()), _flat(Experiment().as_dict()), strict=True
-        )
-        if value != default
-    ]
+    return [f"{key} = {value!r}" for key, value in changed(config).items()]
 
 
 def _flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
     for key, value in values.items():
-        if isinstance(value, Mapping) and key != "settings":
+        if isinstance(value, Mapping) and key not in ("settings", "grid", "search"):
             yield from _flat(value, f"{prefix}{key}.")
         else:
             yield prefix + key, value

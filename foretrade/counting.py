@@ -8,6 +8,7 @@ block). Buy-and-hold, cash, chance and the oracle are yardsticks, nobody's idea,
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -32,15 +33,19 @@ def record_run(job: Job) -> None:
     record_strategies(job)
 
 
-def record_checkpoints(job: Job, folders: Iterable[Path]) -> None:
-    """Enter the checkpoints of the finished policies: each was looked at on the validation block."""
+def record_checkpoints(job: Job, folders: Iterable[Path], rows: range | None = None) -> None:
+    """Enter the checkpoints of the finished policies: each was looked at on the validation block.
+
+    Args:
+        rows: Of that block; default: that of the configuration.
+    """
     found: dict[str, Floats] = {}
     for folder in folders:
         if (folder / "done.json").is_file():
             steps = pd.read_csv(folder / "validation.csv")["steps"]
             returns = np.load(folder / "validation.npy", allow_pickle=False)
             found |= {f"{folder.name}@{step}": row for step, row in zip(steps, returns, strict=True)}
-    _record(job, {"checkpoint": found}, "validation")
+    _record(job, {"checkpoint": found}, "validation", rows)
 
 
 def record_strategies(job: Job) -> None:
@@ -100,11 +105,14 @@ def _followed(job: Job, means: Mapping[str, Floats], block: Block) -> dict[str, 
     return {name: np.sign(np.nan_to_num(mean[inside])) * earned for name, mean in means.items()}
 
 
-def _record(job: Job, found: Mapping[Kind, Mapping[str, Floats]], block: Block) -> None:
+def _record(
+    job: Job, found: Mapping[Kind, Mapping[str, Floats]], block: Block, rows: range | None = None
+) -> None:
     from foretrade.backtests.trials import Trial
 
+    rows = job.config.blocks.rows(job.bars)[block] if rows is None else rows
     place = (job.run.path.name, job.config.config_hash, job.bars.content_hash, job.symbol, block)
-    first = str(job.bars.dates[job.config.blocks.rows(job.bars)[block].start + 1].date())
+    first = str(job.bars.dates[rows.start + 1].date())
     trials = [
         Trial(kind, name, *place, returns, first)
         for kind, several in found.items()
@@ -145,63 +153,42 @@ def faults(job: Job) -> list[str]:
 
 
 def compared(job: Job) -> Trials:
-    """The trials against which the agent of a run has to stand.
+    """The trials against which whatever a run or a league shows on the test block has to stand.
 
-    It was chosen among checkpoints by the validation block, and its settings may have been chosen
-    after a look at the test block of another run. So all trials on either block count, whichever run
-    made them. The variance is that of the trials on the validation block, scaled to the bars of the
-    test block: those are what the agent was chosen from, while rules that lose their costs on the
-    test block spread Sharpe ratios for other reasons than luck. It is at least what luck alone gives,
-    one over the number of bars (Lo 2002, FAJ 58(4)): checkpoints that are all alike do not make what
-    else was tried on the test block alike.
+    Those of :func:`foretrade.backtests.trials.count`, and whether their record is whole.
     """
-    from dataclasses import replace
-
-    from foretrade.backtests.trials import count
-
     bars = len(job.config.blocks.rows(job.bars)["test"]) - 1
-    records = ledger_of(job).records(job.bars.content_hash, job.symbol, "")
-    counted = count(records, bars=bars, spread="validation")
-    return replace(counted, variance=max(counted.variance, 1 / bars), whole=not faults(job))
-
-
-def tried_on_test(job: Job) -> Trials:
-    """Trials on the test block, whichever run made them: what the best of a league stands against.
-
-    The variance is that of the Sharpe ratio of one without skill, one over the number of bars (Lo 2002,
-    FAJ 58(4)): forecasters and rules spread by what they know and pay, and that is no luck.
-    """
-    from foretrade.backtests.trials import Trials
-
-    bars = len(job.config.blocks.rows(job.bars)["test"]) - 1
-    records = ledger_of(job).records(job.bars.content_hash, job.symbol, "test")
-    return Trials(len(records), 1 / bars, whole=not faults(job))
+    counted = ledger_of(job).trials(job.bars.content_hash, job.symbol, bars=bars)
+    return replace(counted, whole=not faults(job))
 
 
 def state(job: Job) -> str:
     """Hash of everything in the ledger on which the report of a run depends."""
-    records = ledger_of(job).records(job.bars.content_hash, job.symbol, "")
+    records = ledger_of(job).records(job.bars.content_hash, job.symbol)
     tried = [[record["block"], record["kind"], record["name"], record["series"]] for record in records]
     return content_hash(tried, faults(job))
 
 
 def summarise(ledger: Ledger) -> Iterator[tuple[str, ...]]:
-    """Of each data set, symbol and block: bars, number of trials, the best Sharpe ratio a bar, what the
-    best of as many would show by luck, and which was the best.
+    """Of each data set and symbol: number of trials, and of those on validation and on test blocks; bars
+    of the longest test block, the best Sharpe ratio a bar there, what the best of as many trials would
+    show by luck, and which was the best.
     """
     from foretrade.backtests.deflation import expected_best_sharpe
 
     for place in ledger.places():
-        records = ledger.records(*place)
-        found = ledger.trials(*place)
-        best = max(records, key=lambda record: record["sharpe"] or 0.0)
-        bars = sorted({record["bars"] for record in records})
+        tested = ledger.records(*place, "test")
+        bars = max(record["bars"] for record in tested or ledger.records(*place))
+        found = ledger.trials(*place, bars=bars)
+        best = max(tested, key=lambda record: record["sharpe"] or 0.0, default=None)
         yield (
             place[0][:8],
-            *place[1:],
-            f"{bars[0]}–{bars[-1]}" if len(bars) > 1 else str(bars[0]),
+            place[1],
             str(found.count),
-            f"{best['sharpe'] or 0.0:.3f}",
+            str(found.count - len(tested)),
+            str(len(tested)),
+            str(bars),
+            "–" if best is None else f"{best['sharpe'] or 0.0:.3f}",
             f"{expected_best_sharpe(found.count, found.variance):.3f}",
-            f"{best['name']} ({best['run']})",
+            "–" if best is None else f"{best['name']} ({best['run']})",
         )

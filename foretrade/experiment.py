@@ -5,6 +5,7 @@ from __future__ import annotations
 import operator
 import re
 import shutil
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -116,7 +117,10 @@ class PolicyTask:
             return 0
 
 
-POLICY_FILES = ("policy.json", "policy.safetensors", "validation.csv", "validation.npy")
+POLICY_FILES = (
+    "policy.json", "policy.safetensors", "validation.csv", "validation.npy", "training.csv",
+    "warnings.json",
+)  # fmt: skip
 
 
 def run_policy_task(task: PolicyTask) -> None:
@@ -153,16 +157,26 @@ def train_policies(job: Job, tasks: Sequence[PolicyTask]) -> None:
     todo = [task for task in tasks if not task.is_done()]
     for task in todo:
         task.begin()
-    with progress(
-        job.console, "train", {task.folder.name: task.config.updates for task in todo}
-    ) as show:
+
+    def updates(of: Callable[[PolicyTask], int]) -> Counter[str]:
+        """By name; trials of a tuning have the same names."""
+        found: Counter[str] = Counter()
+        for task in todo:
+            found[task.folder.name] += of(task)
+        return found
+
+    with progress(job.console, "train", updates(lambda task: task.config.updates)) as show:
         run_parallel(
             run_policy_task,
             todo,
             workers=job.workers,
             log=job.run.path / "logs" / "train.log",
-            tick=lambda: show({task.folder.name: task.updates() for task in todo}),
+            tick=lambda: show(updates(PolicyTask.updates)),
         )
+    for task in todo:
+        for text in read_json(task.folder / "warnings.json")["warnings"]:
+            said = f"{task.folder.name}: {text}"
+            job.console.print(said, style="yellow", markup=False, highlight=False, soft_wrap=True)
 
 
 def policy_tasks(
@@ -170,12 +184,14 @@ def policy_tasks(
     folder: Path,
     seeds: Mapping[str, int],
     *,
+    blocks: Mapping[str, range] | None = None,
     config: TrainingConfig | None = None,
     **view: Any,
 ) -> Iterator[PolicyTask]:
     """One training run for each name and seed, in its own folder.
 
     Args:
+        blocks: Rows of ``train`` and ``validation``; default: those of the configuration.
         config: How they learn; default: by the algorithm that the configuration chooses.
         view: What the policies see; see :meth:`Job.env`.
     """
@@ -188,10 +204,11 @@ def policy_tasks(
         library_versions(*LIBRARIES),
     )
     episodes = Episodes(config.episode_bars, random_start=True)
-    training = job.env("train", episodes=episodes, **view)
-    validation = job.env("validation", **view)
+    rows = job.config.blocks.rows(job.bars) if blocks is None else blocks
+    training = job.env(rows["train"], episodes=episodes, **view)
+    validation = job.env(rows["validation"], **view)
     for name, seed in seeds.items():
-        key = content_hash(*inputs, name, seed)
+        key = content_hash(*inputs, str(rows["train"]), str(rows["validation"]), name, seed)
         yield PolicyTask(training, validation, config, seed, folder / name, key)
 
 

@@ -141,11 +141,12 @@ class Job:
         return LabelConfig(self.config.forecast.horizon_bars, self.config.market.fill)
 
     def env(
-        self, block: str, *, forecasts: bool = True, table: Table | None = None, **options: Any
+        self, block: str | range, *, forecasts: bool = True, table: Table | None = None, **options: Any
     ) -> MarketEnv:
         """The market of one block, showing features and, if asked, what the agent sees of forecasts.
 
         Args:
+            block: Its name, or rows of one's own.
             table: In place of features and forecasts; ``observe`` then names what is shown of it.
             options: Of the market, in place of those of the configuration.
         """
@@ -164,14 +165,15 @@ class Job:
         """The same prices, fills and costs for buy-and-hold and cash, whatever the agent may do."""
         return self._market(self.features, block, actions=WeightActions(0.0, 1.0))
 
-    def _market(self, table: Table, block: str, **options: Any) -> MarketEnv:
+    def _market(self, table: Table, block: str | range, **options: Any) -> MarketEnv:
         market = self.config.market
+        rows = block if isinstance(block, range) else self.config.blocks.rows(self.bars)[block]
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", StaleOpenWarning)  # said once, by check()
             return MarketEnv(
                 self.bars,
                 table,
-                rows=self.config.blocks.rows(self.bars)[block],
+                rows=rows,
                 fill=market.fill,
                 costs=self.config.costs,
                 reward=market.reward,

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from foretrade.backtests.candidates import MIN_BARS
 from foretrade.backtests.field import FieldTests, field_tests
 from foretrade.backtests.league_page import LeaguePage
 from foretrade.backtests.standings import (
@@ -22,7 +23,7 @@ from foretrade.backtests.standings import (
 from foretrade.backtests.trials import Trials
 from foretrade.backtests.verdict import Verdict, judge
 from foretrade.backtests.worth import MemberWorth, Value, member_worth
-from foretrade.counting import faults, record_cells, state, tried_on_test
+from foretrade.counting import compared, faults, record_cells, state
 from foretrade.experiment import run_steps
 from foretrade.forecasters.names import member_name
 from foretrade.job import Job
@@ -35,7 +36,6 @@ from foretrade.results import score_forecasts, setting_of, warnings_of
 from foretrade.storage import content_hash
 from foretrade.workers import run_parallel
 
-LEAST_BARS = 20  # of which the tests can say anything
 VALUES: dict[str, Value] = {"mean return, a year": "mean", "Sharpe ratio": "sharpe"}
 
 
@@ -69,7 +69,7 @@ def _page(job: Job, season: Season) -> LeaguePage:
         for key, own in season.rows.items()
     }
     hold = season.references[HOLD][0].returns[:, net]
-    trials = tried_on_test(job)
+    trials = compared(job)
     verdicts, tests, worth = _judge(job, season, returns, hold, trials)
     scores = {name: score.as_dict() for name, score in score_forecasts(job).items()}
     settings: dict[str, Any] = {
@@ -171,9 +171,9 @@ def _decisions(job: Job) -> range:
 
 def _folds(job: Job) -> list[str]:
     """First and last day of the returns of each fold."""
-    days = job.bars.dates[_decisions(job).start + 1 : _decisions(job).stop + 1]
-    parts = np.array_split(np.arange(len(days)), job.config.league.folds)
-    return [f"{days[part[0]].date()} to {days[part[-1]].date()}" for part in parts]
+    days, folds = job.bars.dates, job.config.blocks.rolled(job.bars, job.config.league.folds)
+    spans = [(fold["test"].start + 1, fold["test"].stop - 1) for fold in folds]
+    return [f"{days[first].date()} to {days[last].date()}" for first, last in spans]
 
 
 def _setting(job: Job, trials: Trials) -> dict[str, str]:
@@ -183,16 +183,17 @@ def _setting(job: Job, trials: Trials) -> dict[str, str]:
         f"{config.no_trade_band:g} of the position",
         "sign": "long or short by the forecast's sign",
         "volatility_target": f"sign, sized to {job.config.target_volatility:.0%} volatility",
-        "ppo": f"{config.seeds} policies a forecaster, which see its mean and std and their account, "
-        "trained once on the training block, checkpoint chosen on validation",
+        "ppo": f"a policy for each forecaster and each of {config.seeds} seeds, sees mean, std and "
+        f"account; trained anew before each of {config.folds} folds on the bars before, checkpoint "
+        "chosen on the last of them (as many as in validation); the account goes on from fold to fold",
     }
     rules = {f"Rule {rule}": said[rule] for rule in config.rules}
-    return setting_of(job, rules | {"Trials": f"{trials} on the test block of these prices"})
+    return setting_of(job, rules | {"Trials": f"{trials} on these prices"})
 
 
 def _check(job: Job) -> None:
     """Refuse a test block that is too short, before anything is played."""
-    bars, least = len(_decisions(job)), max(LEAST_BARS, 2 * job.config.league.folds)
+    bars, least = len(_decisions(job)), max(MIN_BARS, 2 * job.config.league.folds)
     if bars < least:
         raise DataError(
             f"{job.bars.source}: the test block has {bars} decisions, a league of "

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +21,7 @@ from foretrade.backtests.contest import (
 from foretrade.backtests.standings import median_seed
 from foretrade.backtests.worth import Coalitions, coalitions
 from foretrade.counting import record_checkpoints
-from foretrade.experiment import policy_tasks, train_policies
+from foretrade.experiment import PolicyTask, policy_tasks, train_policies
 from foretrade.forecasting import forecast
 from foretrade.job import Job
 from foretrade.league_tasks import FOLDER, Task, Tasks, do, result
@@ -84,31 +85,41 @@ def _other_seeds(job: Job) -> list[Job]:
     return twins
 
 
-def _train(job: Job) -> dict[str, tuple[Path, ...]]:
-    """Policies of each forecaster: folders, one a seed; none if the league has no rule ``ppo``."""
-    config = job.config
-    if "ppo" not in config.league.rules:
+def _train(job: Job) -> dict[str, list[tuple[Path, ...]]]:
+    """Policies of each forecaster, if ``ppo`` plays: for each seed the folders of one a fold."""
+    if "ppo" not in job.config.league.rules:
         return {}
-    folder = job.run.path / FOLDER / "policy"
-    seeds = range(config.seed, config.seed + config.league.seeds)
-    tasks = {
+    rolled = job.config.blocks.rolled(job.bars, job.config.league.folds)
+    folds = [_fold_tasks(job, number, blocks) for number, blocks in enumerate(rolled, start=1)]
+    try:
+        train_policies(job, [task for fold in folds for task in chain(*fold.values())])
+    finally:
+        for blocks, fold in zip(rolled, folds, strict=True):
+            folders = [task.folder for task in chain(*fold.values())]
+            record_checkpoints(job, folders, blocks["validation"])
+    return {
+        name: list(zip(*([task.folder for task in fold[name]] for fold in folds), strict=True))
+        for name in forecasters(job)
+    }
+
+
+def _fold_tasks(job: Job, number: int, blocks: Mapping[str, range]) -> dict[str, list[PolicyTask]]:
+    """Training runs by forecaster, one a seed, on the blocks as they stand before a fold."""
+    folder, first = job.run.path / FOLDER / "policy", job.config.seed
+    seeds = range(first, first + job.config.league.seeds)
+    return {
         name: list(
             policy_tasks(
                 job,
                 folder,
-                {f"{name}-seed-{s}": s for s in seeds},
-                config=config.ppo,
+                {f"{name}-seed-{seed}-fold-{number}": seed for seed in seeds},
+                blocks=blocks,
+                config=job.config.ppo,
                 observe=sees("ppo", job, name),
             )
         )
         for name in forecasters(job)
     }
-    folders = [task.folder for own in tasks.values() for task in own]
-    try:
-        train_policies(job, [task for own in tasks.values() for task in own])
-    finally:
-        record_checkpoints(job, folders)
-    return {name: tuple(task.folder for task in own) for name, own in tasks.items()}
 
 
 def _run(job: Job, units: Sequence[Task]) -> dict[Path, dict[str, Played]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -13,6 +13,7 @@ import numpy as np
 from foretrade.agents.baselines import Rule
 from foretrade.backtests.contest import (
     Played,
+    Relay,
     asked_weights,
     play_agent,
     play_targets,
@@ -57,17 +58,23 @@ class PlainTask:
 
 @dataclass(frozen=True)
 class PolicyPlay:
-    """One policy that was trained on one forecaster, at every level of costs."""
+    """Policies that were trained on one forecaster, one a fold, on one account at every level of costs.
+
+    Args:
+        folders: Theirs, in order; starts: the decision with which each begins.
+    """
 
     path: Path
-    folder: Path
+    folders: tuple[Path, ...]
+    starts: tuple[int, ...]
     markets: tuple[MarketEnv, ...]
 
     def play(self) -> dict[str, Played]:
         """Under the name ``ppo``."""
         from foretrade.agents.store import load_policy
 
-        return {"ppo": play_agent(load_policy(self.folder), self.markets)}
+        relay = Relay([load_policy(folder) for folder in self.folders], self.starts)
+        return {"ppo": play_agent(relay, self.markets)}
 
 
 @dataclass(frozen=True)
@@ -148,18 +155,27 @@ class Tasks:
             if rules
         }
 
-    def policies(self, folders: Mapping[str, tuple[Path, ...]]) -> Iterator[tuple[str, PolicyPlay]]:
-        """By forecaster, one a trained policy."""
-        for name, trained in folders.items():
+    def policies(
+        self, trained: Mapping[str, Sequence[tuple[Path, ...]]]
+    ) -> Iterator[tuple[str, PolicyPlay]]:
+        """By forecaster, one a seed.
+
+        Args:
+            trained: Forecaster to the folders of its policies: for each seed, one a fold.
+        """
+        folds = self.job.config.blocks.rolled(self.job.bars, self.job.config.league.folds)
+        starts = tuple(fold["test"].start - folds[0]["test"].start for fold in folds)
+        for name, seeds in trained.items():
             markets = tuple(
                 self.job.env(
                     "test", observe=sees("ppo", self.job, name), episodes=Episodes(cost_levels=(scale,))
                 )
                 for scale in self.job.config.league.cost_scales
             )
-            for folder in trained:
-                stamp = file_hash(folder / "policy.safetensors")
-                yield name, PolicyPlay(self._path(folder.name, stamp), folder, markets)
+            for number, folders in enumerate(seeds):
+                stamps = [file_hash(folder / "policy.safetensors") for folder in folders]
+                path = self._path(f"{name}-policy-{number}", stamps)
+                yield name, PolicyPlay(path, folders, starts, markets)
 
     def coalitions(self, plan: Coalitions) -> CoalitionTask:
         """By the first rule that needs no training."""

@@ -1,19 +1,18 @@
 """Does the agent learn? PPO on markets whose best policy is known, trained and examined.
 
-Every training, of one case and one seed, is a unit of work whose result is kept in the cache of
-forecasts under the hash of all that it depends on: an interrupted proof goes on, and one that is
-repeated only reads.
+Every training, of one case and one seed, is a unit of work: an interrupted proof goes on, and one that
+is repeated only reads.
 """
 
 from __future__ import annotations
 
 import inspect
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 from rich.console import Console
@@ -21,6 +20,7 @@ from rich.console import Console
 from foretrade import proof_exam
 from foretrade.agents.ppo_config import PPOConfig
 from foretrade.envs.episodes import Episodes
+from foretrade.envs.known import known_env
 from foretrade.envs.market import MarketEnv
 from foretrade.forecasters.rolling import cache_folder
 from foretrade.markets.arrays import Floats
@@ -29,35 +29,18 @@ from foretrade.markets.known.market import KnownMarket, Policy
 from foretrade.markets.known.null import NullMarket
 from foretrade.markets.known.quadratic import QuadraticMarket
 from foretrade.markets.known.regimes import RegimeMarket
-from foretrade.progress import progress
-from foretrade.proof_exam import Exam, Played, actions_of, environment
-from foretrade.storage import (
-    code_hash,
-    content_hash,
-    file_hash,
-    library_versions,
-    read_json,
-    write_json,
-)
-from foretrade.workers import run_parallel
+from foretrade.measuring import measured
+from foretrade.proof_exam import Exam, Played, actions_of
+from foretrade.rundir import LIBRARIES
+from foretrade.storage import code_hash, file_hash, library_versions
 
-PROOF = PPOConfig(
-    steps=4_000_000,
-    environments=1024,
-    rollout_bars=32,
-    batch_size=8192,
-    epochs=2,
-    learning_rate=3e-3,
-    gamma=0.95,
-    gae_lambda=0.8,
-    activation="relu",
-    checkpoints=1,  # the last policy is examined: to choose by noisy returns is to choose by luck
-)
+PROOF = PPOConfig(steps=4_000_000, checkpoints=1)
+"""The defaults, for longer, and the last policy: a choice by noisy returns would be one by luck."""
+
 TRAINING_BARS, VALIDATION_BARS = 200_000, 500
 ACCOUNTS = 100  # of the exam
 SIGNALS = tuple(np.linspace(-3.0, 3.0, 61).round(3).tolist())  # of the curves
 LARGEST_EXPOSURE, LARGEST_TURNOVER = 0.1, 0.02  # where nothing can be earned
-LIBRARIES = ("numpy", "stable-baselines3", "torch")
 
 
 KnownAnswer: TypeAlias = QuadraticMarket | BoundedMarket | RegimeMarket | NullMarket
@@ -73,7 +56,6 @@ class Case:
         discrete: Whether positions are short, out or long; otherwise all between are allowed.
         bar: Least share of what the best policy realises; 0 where nothing can be earned, and position
             and turnover must be small instead.
-        scales: Settings of PPO in the units of this market.
         steps: Of the training.
         held: Current positions of the curves, as shares of the largest.
     """
@@ -83,14 +65,13 @@ class Case:
     market: KnownAnswer
     discrete: bool
     bar: float
-    scales: Mapping[str, float]
     steps: int = PROOF.steps
     held: tuple[float, ...] = (-1.0, 0.0, 1.0)
 
     @property
     def config(self) -> PPOConfig:
         """Of the training."""
-        return replace(PROOF, steps=self.steps, **self.scales)  # type: ignore[arg-type]  # by name
+        return replace(PROOF, steps=self.steps)
 
     def rules(self) -> dict[str, Policy]:
         """What one would do without learning."""
@@ -118,23 +99,20 @@ def _quadratic_rules(market: QuadraticMarket) -> dict[str, Policy]:
 
 ONE, TWO = QuadraticMarket(), QuadraticMarket((0.5, 0.02), (1.0, 1.0), (0.001, 0.001))
 PART = (-0.25, 0.0, 0.25)  # where nearly all positions of market A are
+LEAK = BoundedMarket(persistence=0.0, noise_std=0.0, cost=0.0005)
 CASES = (
-    Case("A1", "one signal, quadratic cost", ONE, False, 0.99,
-         {"reward_scale": 1.2e4, "log_std_init": 0.43}, 8_000_000, PART),
-    Case("A2", "two signals, quadratic cost", TWO, False, 0.99,
-         {"reward_scale": 8.7e3, "log_std_init": 0.43}, 8_000_000, PART),
-    Case("B", "proportional cost", BoundedMarket(), True, 0.97, {"reward_scale": 1.2e4}),
-    Case("B weight", "proportional cost", BoundedMarket(), False, 0.95,
-         {"reward_scale": 1.7e4, "log_std_init": 0.5}),
-    Case("C", "two regimes", RegimeMarket(), True, 0.98, {"reward_scale": 1.1e4}),
-    Case("H", "leaked future", BoundedMarket(0.0, noise_std=0.0, cost=0.0005), True, 0.99,
-         {"reward_scale": 1.1e5}),
-    Case("G", "nothing to learn", NullMarket(), True, 0.0, {"reward_scale": 1.2e4}),
-)  # fmt: skip
+    Case("A1", "one signal, quadratic cost", ONE, False, 0.99, 8_000_000, PART),
+    Case("A2", "two signals, quadratic cost", TWO, False, 0.99, 8_000_000, PART),
+    Case("B", "proportional cost", BoundedMarket(), True, 0.97),
+    Case("B weight", "proportional cost", BoundedMarket(), False, 0.95),
+    Case("C", "two regimes", RegimeMarket(), True, 0.98),
+    Case("H", "leaked future", LEAK, True, 0.99),
+    Case("G", "nothing to learn", NullMarket(), True, 0.0),
+)
 SEEDS = (0, 1, 2, 3, 4)
 QUICK_BARS = {"A1": 0.95, "B": 0.9, "H": 0.95, "G": 0.0}
 QUICK_CASES = tuple(
-    replace(case, bar=QUICK_BARS[case.key], steps=1_500_000) for case in CASES if case.key in QUICK_BARS
+    replace(case, bar=QUICK_BARS[case.key], steps=1_000_000) for case in CASES if case.key in QUICK_BARS
 )
 QUICK_SEEDS = SEEDS[:2]
 
@@ -167,76 +145,75 @@ class Outcome:
         return self.learned.reward / self.oracle.reward if self.oracle.reward else 0.0
 
     @classmethod
-    def read(cls, path: Path) -> Outcome:
-        """What a unit of work has kept."""
-        stored = read_json(path)
+    def of(cls, stored: dict[str, Any]) -> Outcome:
+        """From what ``asdict`` has made of one."""
         played = {name: Played(**stored[name]) for name in ("learned", "oracle")}
         return cls(**(stored | played))
 
 
 @dataclass(frozen=True)
-class Unit:
-    """One training and its exam, which keeps its outcome in a file."""
+class Training:
+    """A unit of work."""
 
     case: Case
     seed: int
-    path: Path
 
 
 Results: TypeAlias = list[tuple[Case, list[Outcome]]]
 
 
-def prove_all(*, quick: bool, workers: int, console: Console) -> Results:
-    """:func:`prove` all there is to prove, or a part of it in little time."""
-    cases, seeds = (QUICK_CASES, QUICK_SEEDS) if quick else (CASES, SEEDS)
-    return prove(cases, seeds, folder=cache_folder() / "proof", workers=workers, console=console)
-
-
 def prove(
-    cases: Sequence[Case], seeds: Sequence[int], *, folder: Path, workers: int, console: Console
+    cases: Sequence[Case],
+    seeds: Sequence[int],
+    *,
+    workers: int,
+    console: Console,
+    folder: Path | None = None,
 ) -> Results:
     """Train and examine every case with every seed, in processes; goes on where it was interrupted.
 
     Args:
-        folder: Keeps what is finished, under the hash of everything that it depends on.
+        folder: Keeps what is finished; default: in the cache of forecasts.
     """
-    units = [
-        Unit(case, seed, folder / f"{_identity(case, seed)[:32]}.json")
-        for case in cases
-        for seed in seeds
+    own = [file_hash(Path(inspect.getfile(part))) for part in (Case, proof_exam)]
+    code = [
+        *own,
+        code_hash("markets", "markets/known", "envs", "agents"),
+        *library_versions(*LIBRARIES),
+        f"{PROOF} {TRAINING_BARS} {VALIDATION_BARS} {ACCOUNTS}",
     ]
+    found = measured(
+        examine,
+        [Training(case, seed) for case in cases for seed in seeds],
+        title="prove",
+        code=code,
+        folder=folder or cache_folder() / "proof",
+        workers=workers,
+        console=console,
+    )
+    outcomes = [Outcome.of(values) for values in found]
+    count = len(seeds)
+    return [(case, outcomes[k * count : (k + 1) * count]) for k, case in enumerate(cases)]
 
-    def finished() -> dict[str, int]:
-        return {"trainings": sum(unit.path.is_file() for unit in units)}
 
-    with progress(console, "prove", {"trainings": len(units)}) as show:
-        run_parallel(
-            run_unit,
-            [unit for unit in units if not unit.path.is_file()],
-            workers=workers,
-            log=folder / "proof.log",
-            tick=lambda: show(finished()),
-        )
-    return [(case, [Outcome.read(unit.path) for unit in units if unit.case is case]) for case in cases]
-
-
-def run_unit(unit: Unit) -> None:
-    """Train, examine, keep the outcome."""
+def examine(training: Training) -> Outcome:
+    """Train a policy, and let it and those that know more or less play the same fresh bars."""
     from foretrade.agents.training import train
 
-    case, seed = unit.case, unit.seed
+    case, seed = training.case, training.seed
     episodes = Episodes(bars=case.config.episode_bars, random_start=True)
-    training = _block(case, TRAINING_BARS, 1000 + seed, episodes)
-    validation = _block(case, VALIDATION_BARS, 3000 + seed, Episodes())
+    blocks = (
+        _block(case, TRAINING_BARS, 1000 + seed, episodes),
+        _block(case, VALIDATION_BARS, 3000 + seed, Episodes()),
+    )
     with TemporaryDirectory() as folder:
         cpu, wall = time.process_time(), time.perf_counter()
-        agent = train(
-            training, validation, case.config, seed=seed, folder=Path(folder), tensorboard=False
-        )
+        where = Path(folder)
+        agent = train(*blocks, config=case.config, seed=seed, folder=where, tensorboard=False)
         cpu, wall = time.process_time() - cpu, time.perf_counter() - wall
     fresh = case.market.draw(Exam.bars(ACCOUNTS), seed=5000 + seed, noisy=False)
     exam = Exam(fresh, discrete=case.discrete, accounts=ACCOUNTS)
-    outcome = Outcome(
+    return Outcome(
         seed=seed,
         optimum=fresh.optimum.average_reward,
         learned=exam.agent(agent.decide),
@@ -249,13 +226,13 @@ def run_unit(unit: Unit) -> None:
         cpu_seconds=cpu,
         wall_seconds=wall,
     )
-    write_json(unit.path, asdict(outcome))
 
 
 def _block(case: Case, bars: int, seed: int, episodes: Episodes) -> MarketEnv:
     """The ordinary environment on a history of its own."""
     market = case.market.draw(bars, seed=seed)
-    return environment(market, actions_of(market, discrete=case.discrete), episodes)
+    actions = actions_of(market, discrete=case.discrete)
+    return known_env(market, actions=actions, episodes=episodes)
 
 
 def best_curve(market: KnownMarket, held: float) -> list[float]:
@@ -281,12 +258,3 @@ def reached(case: Case, outcomes: Sequence[Outcome]) -> bool:
     exposure = float(np.median([one.learned.exposure for one in outcomes]))
     turnover = float(np.median([one.learned.turnover for one in outcomes]))
     return exposure < LARGEST_EXPOSURE and turnover < LARGEST_TURNOVER
-
-
-def _identity(case: Case, seed: int) -> str:
-    """Hash of everything that an outcome depends on."""
-    own = [file_hash(Path(inspect.getfile(part))) for part in (Case, proof_exam)]
-    code = [*own, code_hash("markets", "envs", "agents"), *library_versions(*LIBRARIES)]
-    market = [type(case.market).__name__, asdict(case.market)]
-    sizes = [TRAINING_BARS, VALIDATION_BARS, ACCOUNTS, case.held]
-    return content_hash(market, case.discrete, asdict(case.config), seed, sizes, code)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
@@ -12,11 +11,9 @@ from gymnasium.vector import AutoresetMode
 
 from foretrade.envs.actions import Actions, UnitActions, UnitPositionActions
 from foretrade.envs.episodes import Episodes
-from foretrade.envs.market import MarketEnv
-from foretrade.envs.rewards import Reward
+from foretrade.envs.known import known_env
 from foretrade.envs.vector import MarketVectorEnv
 from foretrade.markets.arrays import AnyArray, Float32s, Floats
-from foretrade.markets.fills import StaleOpenWarning
 from foretrade.markets.known.market import KnownMarket, Policy
 
 BARS, APART, FIRST = 390, 395, 300  # played by an account, between two starts, before the first
@@ -46,25 +43,6 @@ def actions_of(market: KnownMarket, *, discrete: bool) -> Actions:
     return UnitPositionActions((low, 0.0, high)) if discrete else UnitActions(low, high)
 
 
-def environment(market: KnownMarket, actions: Actions, episodes: Episodes) -> MarketEnv:
-    """The ordinary environment on the terms on which the market's optimum holds."""
-    risk = market.risk_aversion * market.notional
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", StaleOpenWarning)  # known markets are made without gaps
-        return MarketEnv(
-            market.bars,
-            market.signals,
-            fill="next_open",
-            costs=market.costs,
-            rules=market.rules,
-            actions=actions,
-            reward=Reward("mean_variance", risk) if risk else "simple_return",
-            initial_equity=market.notional,
-            variance=market.variance,
-            episodes=episodes,
-        )
-
-
 class Exam:
     """Many accounts, each flat at the start of its own stretch of the bars.
 
@@ -75,7 +53,9 @@ class Exam:
     """
 
     def __init__(self, market: KnownMarket, *, discrete: bool, accounts: int) -> None:
-        env = environment(market, actions_of(market, discrete=discrete), Episodes(bars=APART))
+        env = known_env(
+            market, actions=actions_of(market, discrete=discrete), episodes=Episodes(bars=APART)
+        )
         self.market = market
         self.batch = MarketVectorEnv(accounts, market=env, autoreset_mode=AutoresetMode.DISABLED)
         self.starts = FIRST + APART * np.arange(accounts)

@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import vl_convert
+import pandas as pd
 
-from foretrade.backtests.vega import CONFIG, Spec
-from foretrade.errors import ForetradeError
+from foretrade.backtests.vega import Chart, Spec
+from foretrade.measuring import markdown_table
 from foretrade.pages import COLOURS
 from foretrade.proof import (
     LARGEST_EXPOSURE,
@@ -25,11 +25,8 @@ from foretrade.proof import (
     median_of,
     reached,
 )
-from foretrade.storage import atomic_path, write_json, write_text
+from foretrade.storage import write_json, write_text
 
-ROOT = Path(__file__).parents[1]
-DOCUMENT, PICTURE = ROOT / "docs" / "proof.md", ROOT / "examples" / "proof.png"
-MARKER = "<!-- measured -->"
 QUICK = "**Quick form: two seeds, short trainings and lower bars; the proof is the whole one.**"
 DRAWN = ("A1", "B", "B weight")
 NARROW = (0, 1, 4, 5, 8, 9, 10)  # columns for a terminal
@@ -63,24 +60,25 @@ def rows(results: Results) -> Iterator[list[str]]:
         ]
 
 
-def markdown(results: Results, *, quick: bool = False) -> str:
+def report(results: Results, *, quick: bool = False) -> str:
     """The table in Markdown."""
-    head, *body = rows(results)
-    lines = [head, ["---"] * 2 + ["--:"] * 2 + ["---"] * 4 + ["--:"] * 4, *body]
-    table = "\n".join("| " + " | ".join(line) + " |" for line in lines)
+    table = markdown_table(rows(results))
     return f"{QUICK}\n\n{table}" if quick else table
 
 
-def picture(results: Results) -> Spec:
-    """Vega-Lite: the learned position beside the best one, against the signal."""
-    panels = [_panel(case, _middle(outcomes)) for case, outcomes in results if case.key in DRAWN]
-    return {"hconcat": panels, "config": CONFIG}
+def chart(results: Results) -> Chart:
+    """The learned position beside the best one, against the signal."""
+    drawn = [(case, _middle(outcomes)) for case, outcomes in results if case.key in DRAWN]
+    panels = [_panel(case) for case, _ in drawn]
+    data = {case.key: _curves(case, one) for case, one in drawn}
+    note = "Solid: learned, by the median seed. Dashed: the best. Colours: the current position."
+    return Chart("What was learned", {"hconcat": panels}, data, note)
 
 
 def write(results: Results, folder: Path, *, quick: bool) -> None:
     """Write ``proof.md``, ``proof.csv`` (a line a training), ``proof.json`` (with the curves) and
     ``proof.svg`` into a folder."""
-    write_text(folder / "proof.md", f"{markdown(results, quick=quick)}\n")
+    write_text(folder / "proof.md", f"{report(results, quick=quick)}\n")
     write_text(folder / "proof.csv", _csv(results))
     write_json(
         folder / "proof.json",
@@ -102,21 +100,7 @@ def write(results: Results, folder: Path, *, quick: bool) -> None:
             ],
         },
     )
-    write_text(folder / "proof.svg", vl_convert.vegalite_to_svg(picture(results)))
-
-
-def write_document(results: Results) -> None:
-    """Put table and picture into the documentation of a source tree.
-
-    Raises:
-        ForetradeError: There is none beside the package.
-    """
-    if not DOCUMENT.is_file():
-        raise ForetradeError(f"{DOCUMENT}: not there; --write is for a checkout of the source")
-    head = DOCUMENT.read_text(encoding="utf-8").partition(MARKER)[0]
-    write_text(DOCUMENT, f"{head}{MARKER}\n\n{markdown(results)}\n")
-    with atomic_path(PICTURE) as path:
-        path.write_bytes(vl_convert.vegalite_to_png(picture(results), scale=2))
+    write_text(folder / "proof.svg", chart(results).svg())
 
 
 def _median(values: Iterator[float]) -> float:
@@ -163,20 +147,28 @@ def _line(case: Case, one: Outcome) -> dict[str, Any]:
     }
 
 
-def _panel(case: Case, one: Outcome) -> Spec:
-    values = [
-        {"held": f"{held:+g}" if held else "0", "policy": policy, "signal": signal, "position": position}
-        for policy, curves in one.curves.items()
-        for held, curve in zip(case.held, curves, strict=True)
-        for signal, position in zip(SIGNALS, curve, strict=True)
+def _curves(case: Case, one: Outcome) -> pd.DataFrame:
+    """Tidy: a row a policy, current position and signal."""
+    curves = [
+        pd.DataFrame({"signal": SIGNALS, "position": curve}).assign(held=held, policy=policy)
+        for policy, several in one.curves.items()
+        for held, curve in zip(_labels(case), several, strict=True)
     ]
-    labels = [f"{held:+g}" if held else "0" for held in case.held]
+    return pd.concat(curves, ignore_index=True)
+
+
+def _labels(case: Case) -> list[str]:
+    return [f"{held:+g}" if held else "0" for held in case.held]
+
+
+def _panel(case: Case) -> Spec:
+    labels = _labels(case)
     kind = "discrete" if case.discrete else "continuous"
     return {
         "title": f"{case.key.split()[0]}: {case.label}, {kind}",
         "width": WIDTH,
         "height": HEIGHT,
-        "data": {"values": values},
+        "data": {"name": case.key},
         "mark": {"type": "line", "interpolate": "step" if case.discrete else "linear"},
         "encoding": {
             "x": {"field": "signal", "type": "quantitative", "title": "signal, standard deviations"},

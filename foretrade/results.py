@@ -15,6 +15,7 @@ from foretrade.forecasters.names import member_name
 from foretrade.job import Job
 from foretrade.lineup import (
     BENCHMARK,
+    agents,
     forecasters,
     strategies,
 )
@@ -25,6 +26,7 @@ from foretrade.storage import read_json
 
 if TYPE_CHECKING:
     from foretrade.backtests.forecast_charts import ForecastView
+    from foretrade.backtests.learning import Training
     from foretrade.backtests.metrics import Scores
     from foretrade.backtests.report import Report
     from foretrade.forecasters.scores import ForecastScores
@@ -57,7 +59,23 @@ def build_report(job: Job) -> Report:
         why=Explanation(**diagnosis["why"]) if diagnosis["why"] else None,
         view=_view(job),
         faults=faults(job),
+        trainings=_trainings(job),
     )
+
+
+def _trainings(job: Job) -> list[Training]:
+    """How the policies of the run learned, those with forecasts first."""
+    from foretrade.backtests.learning import Training
+
+    found = []
+    for row in strategies(job)[: len(agents(job))]:
+        for run, seed in zip(row.runs, job.config.policy_seeds, strict=True):
+            folder = job.run.path / "policy" / run
+            updates, checkpoints = (pd.read_csv(folder / f"{n}.csv") for n in ("training", "validation"))
+            told = read_json(folder / "warnings.json")
+            about = (updates, checkpoints, told["chosen_steps"], told["warnings"])
+            found.append(Training(row.label, seed, *about))
+    return found
 
 
 def _view(job: Job) -> ForecastView:

@@ -28,6 +28,7 @@ CODE = {  # folders whose source a step depends on
     "backtest": ("", "markets", "forecasters", "envs", "agents", "backtests"),
     "report": ("", "markets", "forecasters", "backtests"),
     "league": ("", "markets", "forecasters", "envs", "agents", "backtests"),
+    "tune": ("", "markets", "forecasters", "envs", "agents", "backtests"),
 }
 LIBRARIES = (
     "foretrade", "arch", "gymnasium", "keras", "lightgbm", "numba", "numpy", "pandas", "pyarrow",

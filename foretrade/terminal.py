@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from foretrade.backtests.trials import Ledger
     from foretrade.markets.bars import Bars
     from foretrade.proof import Results
+    from foretrade.tuning_page import TuningPage
 
 MARKERS = ("<!-- foretrade table -->", "<!-- /foretrade table -->")
 WIDE = 190  # characters that all columns need
@@ -46,6 +47,21 @@ def print_league(output: Console, folder: Path) -> None:
     output.print(table)
     output.print(verdict, markup=False, highlight=False)
     output.print(f"page: {folder / 'league.html'}", markup=False, highlight=False, soft_wrap=True)
+
+
+def print_tuning(output: Console, folder: Path, page: TuningPage) -> None:
+    """The best trials, what of it may be luck, and what to do with the winner."""
+    header, rows = page.table()
+    table = Table(title="Validation block, after all costs", box=box.SIMPLE_HEAD, title_justify="left")
+    for name in header:
+        table.add_column(name, justify="right", overflow="fold")
+    for row in rows:
+        table.add_row(*row)
+    output.print(table)
+    for text in page.verdict():
+        output.print(text, markup=False, highlight=False)
+    for text in (f"page: {folder / 'tune.md'}", f"next: foretrade run {folder / 'best.toml'}"):
+        output.print(text, markup=False, highlight=False, soft_wrap=True)
 
 
 def print_checks(output: Console, results: Mapping[str, str]) -> bool:
@@ -87,8 +103,8 @@ def print_ablation(output: Console, member: str, rows: Sequence[Ablation]) -> No
     output.print(table)
 
 
-def print_proof(output: Console, results: Results, folder: Path, *, quick: bool) -> bool:
-    """The table of a proof as far as it fits, and where its files are; whether all was reached."""
+def print_proof(output: Console, results: Results, *, quick: bool) -> None:
+    """The table of a proof as far as it fits, and what falls short."""
     from foretrade.proof import reached
     from foretrade.proof_page import NARROW, rows
 
@@ -101,21 +117,19 @@ def print_proof(output: Console, results: Results, folder: Path, *, quick: bool)
     for line in lines:
         table.add_row(*(line[column] for column in columns))
     output.print(table)
-    short = [f"{case.key}" for case, outcomes in results if not reached(case, outcomes)]
+    short = [case.key for case, outcomes in results if not reached(case, outcomes)]
     verdict = f"short of what is needed: {', '.join(short)}" if short else "all reached"
     output.print(verdict, style="bold red" if short else "", markup=False, highlight=False)
-    output.print(f"results: {folder}", markup=False, highlight=False, soft_wrap=True)
-    return not short
 
 
 def print_trials(output: Console, ledger: Ledger) -> None:
-    """How much was tried on which bars, and what the best of as many would show by luck."""
+    """How much was tried on which prices, and what the best of as many would show by luck."""
     from foretrade.counting import summarise
 
-    title = "Trials; Sharpe ratios a bar, best and best by luck"
+    title = "Trials; Sharpe ratios a bar on the test block, best and best by luck"
     table = Table(title=title, box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), title_justify="left")
-    for name in ("data", "symbol", "block", "bars", "trials", "best", "luck"):
-        table.add_column(name, no_wrap=True, justify="right" if name in ("trials", "best") else "left")
+    for name in ("data", "symbol", "trials", "validation", "test", "bars", "best", "luck"):
+        table.add_column(name, no_wrap=True, justify="left" if name in ("data", "symbol") else "right")
     table.add_column("which", overflow="fold")
     for row in summarise(ledger):
         table.add_row(*row)

@@ -16,22 +16,33 @@ from foretrade.markets.arrays import Floats
 from foretrade.markets.bars import ACTIONS, FIELDS, Bars, DataError
 from foretrade.markets.files import READERS, DataConfig, read_table, symbol_column, tidy
 from foretrade.markets.frequency import check_spacing, count_periods, normal_frequency
+from foretrade.markets.realistic.garch import GJRGarch
+from foretrade.markets.realistic.jumps import JumpDiffusion
+from foretrade.markets.realistic.switching import RegimeSwitching
 
 __all__ = ["PACKAGED", "DataConfig", "PackagedData", "load", "load_bars"]
 
 NEW_YORK = "America/New_York"
+DRAWN_BARS = 5000
 
 
 def load_bars(config: DataConfig) -> Bars:
-    """Load the bars that a configuration names.
+    """Load the bars that a configuration names: a packaged data set, a made-up market with the seed of a
+    draw after a colon (``"garch:7"``), a file or a folder.
 
     Raises:
         DataError: The source is unknown, unreadable or holds impossible values.
     """
-    if config.source in PACKAGED:
-        bars = PACKAGED[config.source].load()
-    else:
+    name, colon, seed = config.source.partition(":")
+    packaged = PACKAGED.get(name)
+    if packaged is None or (colon and not packaged.is_drawn):
         bars = _load_path(Path(config.source).expanduser(), config)
+    elif not colon:
+        bars = packaged.load()
+    elif seed.isdecimal():
+        bars = packaged.load(seed=int(seed))
+    else:
+        raise DataError(f"{config.source}: what follows the colon is a seed, as in {name}:7")
     return bars.select(config.symbols) if config.symbols else bars
 
 
@@ -42,10 +53,15 @@ def load(source: str, *symbols: str) -> Bars:
 
 @dataclass(frozen=True)
 class PackagedData:
-    """A data set inside an installed package."""
+    """A data set inside an installed package, or a market that is made up.
+
+    Args:
+        is_drawn: Whether it is made up; ``load`` then takes a ``seed``.
+    """
 
     description: str
-    load: Callable[[], Bars]
+    load: Callable[..., Bars]
+    is_drawn: bool = False
 
 
 def _load_arch(name: str, symbol: str) -> Bars:
@@ -70,9 +86,24 @@ def _load_stocks() -> Bars:
 
 
 PACKAGED: Mapping[str, PackagedData] = {
+    "garch": PackagedData(
+        "made up, garch:SEED: volatility clusters, more after falls; 5,000 days",
+        partial(GJRGarch().draw, DRAWN_BARS),
+        is_drawn=True,
+    ),
+    "jumps": PackagedData(
+        "made up, jumps:SEED: diffusion with jumps; 5,000 days",
+        partial(JumpDiffusion().draw, DRAWN_BARS),
+        is_drawn=True,
+    ),
     "nasdaq": PackagedData(
         "NASDAQ Composite, daily 1999-2018, price index (arch.data)",
         partial(_load_arch, "nasdaq", "IXIC"),
+    ),
+    "regimes": PackagedData(
+        "made up, regimes:SEED: calm and troubled times; 5,000 days",
+        partial(RegimeSwitching().draw, DRAWN_BARS),
+        is_drawn=True,
     ),
     "sp500": PackagedData(
         "S&P 500, daily 1999-2018, price index (arch.data)",

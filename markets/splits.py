@@ -5,7 +5,9 @@ from __future__ import annotations
 import datetime
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 
+import numpy as np
 import pandas as pd
 
 from foretrade.markets.arrays import Ints
@@ -120,6 +122,34 @@ class Blocks:
                 )
             blocks[name] = range(start, stop)
         return blocks
+
+    def rolled(self, bars: Bars, folds: int) -> list[dict[str, range]]:
+        """The blocks as they stand before each of so many consecutive folds of the test block.
+
+        A fold is its share of the test block's decisions; its last return ends at the close at which the
+        next fold takes its first decision. Training begins where it always does; validation keeps its
+        length and ends right before the fold. So the first fold learns from the blocks themselves, and
+        no fold from a bar at or after the close of its own first decision.
+
+        Raises:
+            DataError: As :meth:`rows`; or a fold would hold no decision.
+        """
+        blocks = self.rows(bars)
+        decisions, held_out = blocks["test"][:-1], len(blocks["validation"])
+        if not 1 <= folds <= len(decisions):
+            raise DataError(
+                f"{bars.source}: {len(decisions)} decisions of the test block cannot be split into "
+                f"{folds} folds; begin it earlier (blocks.test), or lower league.folds"
+            )
+        starts = [decisions[int(part[0])] for part in np.array_split(np.arange(len(decisions)), folds)]
+        return [
+            {
+                "train": range(blocks["train"].start, start - held_out),
+                "validation": range(start - held_out, start),
+                "test": range(start, stop + 1),
+            }
+            for start, stop in pairwise([*starts, decisions.stop])
+        ]
 
     def _row(self, bars: Bars, name: str) -> int:
         return int(bars.dates.searchsorted(_date(name, getattr(self, name))))

@@ -12,6 +12,8 @@ from foretrade.markets.bars import Bars
 
 Noise: TypeAlias = Literal["normal", "student-t", "garch"]
 
+MOST_DAYS = 68_000
+
 
 def random_walk(bars: int = 1000, *, symbols: int = 1, volatility: float = 0.01, seed: int = 0) -> Bars:
     """The null market: daily bars whose log close is a driftless Gaussian walk.
@@ -28,20 +30,9 @@ def random_walk(bars: int = 1000, *, symbols: int = 1, volatility: float = 0.01,
     close = 100 * np.exp(np.cumsum(gap + move, axis=0))
     open_ = close / np.exp(move)
     reach = np.exp(np.abs(rng.normal(0, volatility / 2, (2, *shape))))
-    days = pd.bdate_range("2000-01-03", periods=bars) + pd.Timedelta(hours=16)
-    return Bars(
-        symbols=tuple(f"WALK{number}" for number in range(symbols)),
-        closes_at=days.tz_localize("America/New_York").tz_convert("UTC"),
-        open=open_,
-        high=np.maximum(open_, close) * reach[0],
-        low=np.minimum(open_, close) / reach[1],
-        close=close,
-        volume=np.exp(rng.normal(13.0, 0.3, shape)).round(),
-        frequency="1D",
-        periods_per_year=252.0,
-        timezone="America/New_York",
-        source=f"random walk, seed {seed}",
-    )
+    high, low = np.maximum(open_, close) * reach[0], np.minimum(open_, close) / reach[1]
+    names = tuple(f"WALK{number}" for number in range(symbols))
+    return daily_bars(open_, high, low, close, rng, symbols=names, source=f"random walk, seed {seed}")
 
 
 def shocks(noise: Noise, bars: int, rng: np.random.Generator) -> Floats:
@@ -74,13 +65,35 @@ def market_of(returns: Floats, rng: np.random.Generator, *, source: str) -> Bars
     close = 100 * np.cumprod(np.concatenate([[1.0], 1.0 + returns]))[:, None]
     open_ = np.concatenate([close[:1], close[:-1]])
     reach = np.exp(np.abs(rng.normal(0, 0.005, (2, len(close), 1))))
+    high, low = np.maximum(open_, close) * reach[0], np.minimum(open_, close) / reach[1]
+    return daily_bars(open_, high, low, close, rng, source=source)
+
+
+def daily_bars(
+    open_: Floats,
+    high: Floats,
+    low: Floats,
+    close: Floats,
+    rng: np.random.Generator,
+    *,
+    symbols: tuple[str, ...] = ("MADE",),
+    source: str,
+) -> Bars:
+    """Bars of New York business days since 2000 with these prices ``[bars, symbols]``, and a volume that
+    has nothing to do with them.
+
+    Raises:
+        ValueError: There are more days than until the year 2262, where nanosecond stamps end.
+    """
+    if len(close) > MOST_DAYS:
+        raise ValueError(f"{len(close):,} daily bars are too many: give at most {MOST_DAYS:,}")
     days = pd.bdate_range("2000-01-03", periods=len(close)) + pd.Timedelta(hours=16)
     return Bars(
-        symbols=("MADE",),
+        symbols=symbols,
         closes_at=days.tz_localize("America/New_York").tz_convert("UTC"),
         open=open_,
-        high=np.maximum(open_, close) * reach[0],
-        low=np.minimum(open_, close) / reach[1],
+        high=high,
+        low=low,
         close=close,
         volume=np.exp(rng.normal(13.0, 0.3, close.shape)).round(),
         frequency="1D",

@@ -13,15 +13,15 @@ from foretrade.envs.episodes import Episodes
 from foretrade.envs.market import MarketEnv
 from foretrade.markets.features import FeatureConfig, compute_features
 
-TINY = PPOConfig(
-    steps=512, environments=4, rollout_bars=32, episode_bars=40, batch_size=64, checkpoints=3, epochs=2
-)
-RUN = {"steps": 512, "environments": 4, "episode_bars": 40, "checkpoints": 3}
+RUN = {"steps": 512, "environments": 4, "episode_bars": 40, "checkpoints": 3, "reward_scale": 100.0}
+TINY = PPOConfig(**RUN, rollout_bars=32, batch_size=64, epochs=2, log_std_init=-0.5)
 REPLAY = {"learning_starts": 64, "replay_steps": 256, "gradient_steps": 2, "batch_size": 32}
 ALGORITHMS = {
     "ppo": TINY,
     "a2c": A2CConfig(**RUN),
-    "recurrent_ppo": RecurrentPPOConfig(**RUN, rollout_bars=32, batch_size=64, epochs=2, lstm_units=8),
+    "recurrent_ppo": RecurrentPPOConfig(
+        **RUN, rollout_bars=32, batch_size=64, epochs=2, lstm_units=8, log_std_init=-0.5
+    ),
     "sac": SACConfig(**RUN, **REPLAY),
     "td3": TD3Config(**RUN, **REPLAY),
 }

@@ -12,8 +12,9 @@ from tiny_training import ALGORITHMS, INSTALLED, each_algorithm, markets
 from foretrade.agents.attribution import attribute
 from foretrade.agents.checks import check_remembers_each_account_apart
 from foretrade.agents.store import PolicySpec, load_policy
-from foretrade.agents.training import net_log_growth, train
+from foretrade.agents.training import train
 from foretrade.agents.training_config import TrainingError
+from foretrade.agents.validation import play
 from foretrade.markets.synthetic import random_walk
 from foretrade.testing import check
 
@@ -45,7 +46,7 @@ def test_each_keeps_the_contract_and_is_stored_whole(trained, algorithm, actions
     agent, loaded, validation = trained[algorithm, actions]
     assert set(check(loaded, validation).values()) == {"passed"}
     assert loaded.spec == agent.spec
-    assert np.array_equal(net_log_growth(loaded, validation), net_log_growth(agent, validation))
+    assert np.array_equal(play(loaded, validation).growth, play(agent, validation).growth)
 
 
 @each_algorithm

@@ -11,7 +11,8 @@ import pytest
 from tiny_training import ALGORITHMS, TINY, each_algorithm, markets
 
 from foretrade.agents import training
-from foretrade.agents.training import ChooseOnValidation, net_log_growth, train
+from foretrade.agents.training import ChooseOnValidation, train
+from foretrade.agents.validation import play
 from foretrade.storage import file_hash
 
 SCORES = (1.0, 3.0, 2.0, 2.5, 2.9, 4.0)  # the best is followed by three that are worse
@@ -20,13 +21,13 @@ SCORES = (1.0, 3.0, 2.0, 2.5, 2.9, 4.0)  # the best is followed by three that ar
 def scored(monkeypatch):
     """Validation plays whose sum is dictated, by how many there were."""
     left = list(SCORES)
-    before = net_log_growth
 
-    def play(agent, env):
-        steps = before(agent, env)
-        return steps - steps.mean() + left.pop(0) / len(steps)
+    def dictated(agent, env):
+        played = play(agent, env)
+        steps = played.growth
+        return replace(played, growth=steps - steps.mean() + left.pop(0) / len(steps))
 
-    monkeypatch.setattr(training, "net_log_growth", play)
+    monkeypatch.setattr(training, "play", dictated)
 
 
 def run(walk, folder, config):
@@ -51,7 +52,8 @@ def test_a_training_stopped_early_keeps_the_policy_of_its_best_checkpoint(walk, 
     scored(monkeypatch)
     run(walk, tmp_path / "early", replace(TINY, steps=768, checkpoints=6, patience=3))
     monkeypatch.undo()
-    monkeypatch.setattr(training, "net_log_growth", lambda agent, env: np.ones(9))
+    alike = lambda agent, env: replace(play(agent, env), growth=np.ones(9))  # noqa: E731
+    monkeypatch.setattr(training, "play", alike)
     run(walk, tmp_path / "first", replace(TINY, steps=768, checkpoints=3))  # all alike: the first stays
     assert file_hash(tmp_path / "early" / "policy.safetensors") == file_hash(
         tmp_path / "first" / "policy.safetensors"

@@ -18,7 +18,7 @@ from foretrade.agents.algorithm_configs import A2CConfig, SACConfig, TD3Config
 from foretrade.agents.imported import load_sb3, policy_from_sb3_zip, wrap
 from foretrade.agents.ppo_config import PPOConfig
 from foretrade.agents.store import PolicyFileError, load_policy, save_policy
-from foretrade.agents.training import net_log_growth
+from foretrade.agents.validation import play
 from foretrade.envs.market import MarketEnv
 from foretrade.markets.features import compute_features
 from foretrade.markets.synthetic import random_walk
@@ -43,10 +43,10 @@ def saved(algorithm, folder, env=MARKET):
 def test_a_zip_is_read_safely_to_the_same_decisions(tmp_path, algorithm):
     model, path = saved(algorithm, tmp_path)
     agent = policy_from_sb3_zip(path, MARKET, NETWORKS[algorithm])
-    expected = net_log_growth(wrap(model, MARKET), MARKET)
-    assert np.array_equal(net_log_growth(agent, MARKET), expected)
+    expected = play(wrap(model, MARKET), MARKET).growth
+    assert np.array_equal(play(agent, MARKET).growth, expected)
     save_policy(agent, tmp_path)
-    assert np.array_equal(net_log_growth(load_policy(tmp_path), MARKET), expected)
+    assert np.array_equal(play(load_policy(tmp_path), MARKET).growth, expected)
     assert set(check(agent, MARKET).values()) == {"passed"}
 
 
@@ -56,7 +56,7 @@ def test_a_whole_model_is_unpickled_only_on_the_users_word(tmp_path):
     with pytest.raises(PolicyFileError, match=r"runs whatever code they name; .*i_trust_this_file=True"):
         load_sb3(path, DQN, env)
     agent = load_sb3(path, DQN, env, i_trust_this_file=True)
-    assert np.array_equal(net_log_growth(agent, env), net_log_growth(wrap(model, env), env))
+    assert np.array_equal(play(agent, env).growth, play(wrap(model, env), env).growth)
     assert set(check(agent, env).values()) == {"passed"}
 
 

@@ -10,7 +10,8 @@ from tiny_training import TINY, markets
 
 from foretrade.agents.ppo_config import PPOConfig
 from foretrade.agents.store import PolicyFileError, load_policy, save_policy
-from foretrade.agents.training import net_log_growth, train
+from foretrade.agents.training import train
+from foretrade.agents.validation import play
 from foretrade.envs.episodes import Episodes
 from foretrade.envs.market import MarketEnv
 from foretrade.markets.table import Column, Table
@@ -28,9 +29,7 @@ def test_the_best_checkpoint_on_validation_is_kept(trained):
     agent, validation, folder = trained
     trials = pd.read_csv(folder / "validation.csv")
     assert trials["steps"].tolist() == [256, 384, 512]
-    assert net_log_growth(agent, validation).sum() == pytest.approx(
-        trials["log_growth"].max(), abs=1e-12
-    )
+    assert play(agent, validation).growth.sum() == pytest.approx(trials["log_growth"].max(), abs=1e-12)
     assert json.loads((folder / "progress.json").read_text()) == {"update": 4, "of": 4}
     assert list((folder / "tensorboard").glob("events.out.tfevents.*"))
 
@@ -50,7 +49,7 @@ def test_a_stored_policy_decides_alike(walk, tmp_path, options):
     agent = train(training, validation, TINY, seed=0, folder=tmp_path, tensorboard=False)
     loaded = load_policy(tmp_path)
     assert loaded.spec == agent.spec
-    assert np.array_equal(net_log_growth(loaded, validation), net_log_growth(agent, validation))
+    assert np.array_equal(play(loaded, validation).growth, play(agent, validation).growth)
 
 
 def damaged(folder, target, *, tensors=None, spec=None):
@@ -69,7 +68,7 @@ def damaged(folder, target, *, tensors=None, spec=None):
         ({"spec": lambda b: b[:-10]}, "not valid JSON"),
         ({"spec": lambda b: b.replace(b'"format": 2', b'"format": 9')}, "format 9, expected 2"),
         ({"spec": lambda b: b.replace(b"64", b"32", 1)}, "cannot be read"),
-        ({"spec": lambda b: b.replace(b'"tanh"', b'"eval"')}, "cannot be read"),
+        ({"spec": lambda b: b.replace(b'"relu"', b'"eval"')}, "cannot be read"),
     ],
 )
 def test_a_damaged_policy_is_refused(trained, tmp_path, changes, message):
@@ -89,7 +88,7 @@ def test_a_missing_policy_and_one_that_is_not_finite_are_refused(trained, tmp_pa
 
 
 def test_settings_that_cannot_work_are_refused():
-    with pytest.raises(ValueError, match="must divide environments × rollout_bars = 2048"):
+    with pytest.raises(ValueError, match="must divide environments × rollout_bars = 32768"):
         PPOConfig(batch_size=100)
     with pytest.raises(ValueError, match="at least 1"):
         PPOConfig(steps=0)
@@ -109,4 +108,4 @@ def test_it_learns_to_trade_on_a_leaked_future(walk, tmp_path, actions):
     config = PPOConfig(steps=98_304, episode_bars=100)
     agent = train(training, test, config, seed=0, folder=tmp_path)
     oracle = np.abs(np.diff(np.log(walk.close[401:600, 0]))).sum()
-    assert net_log_growth(agent, test).sum() > 0.9 * oracle
+    assert play(agent, test).growth.sum() > 0.9 * oracle

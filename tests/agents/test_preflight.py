@@ -76,7 +76,7 @@ def test_the_checks_draw_from_no_generator_of_the_training(walk):
 @pytest.mark.parametrize(
     ("kind", "settings", "message"),
     [
-        (PPOConfig, {"batch_size": 100}, "must divide environments × rollout_bars = 2048"),
+        (PPOConfig, {"batch_size": 100}, "must divide environments × rollout_bars = 32768"),
         (RecurrentPPOConfig, {"batch_size": 100}, "must divide environments × rollout_bars = 2048"),
         (RecurrentPPOConfig, {"lstm_units": 0}, "lstm_units must be at least 1"),
         (PPOConfig, {"steps": 0}, "steps must be at least 1"),

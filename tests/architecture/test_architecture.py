@@ -15,7 +15,10 @@ import foretrade
 
 ROOT = Path(__file__).parents[2]
 FOLDERS = ("agents", "backtests", "envs", "forecasters", "markets")
-ROOMS = {"foretrade.markets.known": "markets/known"}  # folders within them
+ROOMS = {  # folders within them
+    "foretrade.markets.known": "markets/known",
+    "foretrade.markets.realistic": "markets/realistic",
+}
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 HOUSE = (*FOLDERS, *ROOMS.values(), "foretrade")
 MODULES = [path for folder in HOUSE for path in sorted((ROOT / folder).glob("*.py"))]

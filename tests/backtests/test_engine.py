@@ -26,7 +26,10 @@ from foretrade.markets.synthetic import random_walk
 
 SYMBOLS = ("WALK0", "WALK1", "WALK2")
 RESERVED = 3e-5
-"""Of equity: what was set aside for the costs of an order that is then refused or rounded stays cash."""
+"""Of equity: what was set aside for the costs of an order that is then refused or rounded stays cash.
+
+Whatever else was ordered in the step holds its weight of the equity without it, to the same share.
+"""
 
 
 @dataclass
@@ -168,6 +171,12 @@ def test_nothing_is_cut_or_rounded_without_a_word(bars, lot, minimum, band, part
     rows = made.holdings
     off = (rows["requested"] - rows["achieved"]).abs() > RESERVED
     assert (rows.loc[off, "reason"] != 0).all()
+    as_asked = rows["reason"] == 0
+    held = (rows["achieved"] / rows["requested"]).where(as_asked & (rows["requested"].abs() > 0.01))
+    shares = held.to_numpy().reshape(-1, 3)
+    shares = shares[np.isfinite(shares).any(axis=1)]
+    assert (np.nanmax(shares, axis=1) - np.nanmin(shares, axis=1)).max(initial=0.0) < 1e-7
+    assert np.nanmax(shares, initial=0.0) < 1 + 1e-7  # what is set aside is never spent
     alone = (rows["reason"] == 0).to_numpy().reshape(-1, 3).all(axis=1).repeat(3)
     assert_allclose(rows["requested"][alone], rows["achieved"][alone], rtol=0, atol=1e-9)
     told = made.refusals

@@ -5,13 +5,12 @@ from __future__ import annotations
 import base64
 import hashlib
 import re
-import shutil
-import subprocess
 from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 import pytest
+from browser import assert_readable_on_a_phone, browse, needs_browser, without_scripts
 
 from foretrade.agents.baselines import Constant
 from foretrade.backtests.engine import run
@@ -69,7 +68,7 @@ def test_the_policy_lets_the_one_script_run_and_nothing_else(page):
 
 
 def test_without_javascript_verdict_tables_and_pictures_are_there(page):
-    still = re.sub(r"<script.*?</script>", "", page.html(), flags=re.DOTALL)
+    still = without_scripts(page.html())
     assert "edge after costs" in still
     assert still.count("<table") >= 3
     assert still.count('<img src="data:image/svg+xml;base64,') == still.count("<figure") >= 6
@@ -99,17 +98,16 @@ def test_thinning_keeps_ends_and_extremes():
     assert (kept.min(), kept.max()) == (values.min(), values.max())
 
 
-@pytest.mark.skipif(not shutil.which("chromium"), reason="no browser here")
+@needs_browser
+def test_the_page_is_readable_on_a_phone(page, tmp_path):
+    assert_readable_on_a_phone(page.html(), tmp_path)
+
+
+@needs_browser
 def test_a_browser_draws_every_picture_and_asks_the_network_for_nothing(page, tmp_path):
     path, log = tmp_path / "report.html", tmp_path / "net.json"
     path.write_text(page.html())
-    flags = ("--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--enable-logging=stderr")
-    quiet = ("--disable-background-networking", "--disable-component-update", "--disable-sync")
-    own = (f"--user-data-dir={tmp_path / 'profile'}", f"--log-net-log={log}", "--v=0")
-    done = subprocess.run(
-        ["chromium", *flags, *quiet, *own, "--virtual-time-budget=20000", "--dump-dom", path.as_uri()],
-        capture_output=True, text=True, timeout=120, check=True,
-    )  # fmt: skip
+    done = browse(tmp_path, f"--log-net-log={log}", "--dump-dom", path.as_uri())
     assert "CONSOLE" not in done.stderr
     assert 'data-ready="yes"' in done.stdout
     assert done.stdout.count("<svg") >= page.html().count("<figure")

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import math
 import re
-import shutil
-import subprocess
 from dataclasses import replace
+from io import StringIO
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+from browser import browse, needs_browser
+from rich.console import Console
 
 from foretrade.agents.baselines import Constant
+from foretrade.backtests.contest import Relay, oracle_weights
 from foretrade.backtests.engine import Run, read_runs, run, write_runs
 from foretrade.backtests.league import Strategy, league_rows, markdown_table
 from foretrade.backtests.metrics import score_run
@@ -21,6 +24,7 @@ from foretrade.backtests.tearsheet import write_tearsheet
 from foretrade.backtests.trials import Trials
 from foretrade.envs.market import MarketEnv
 from foretrade.markets.bars import DataError
+from foretrade.terminal import print_report
 
 EVIL = "<script>alert(1)</script>"
 FORECASTS = {
@@ -87,16 +91,65 @@ def test_an_agent_that_never_trades_has_no_sharpe_ratio(runs):
     assert "nan" not in visible(page.html()).lower().replace("finan", "")
 
 
+def gains(runs: dict[str, Run], sharpe: float) -> np.ndarray:
+    """Returns with just this Sharpe ratio a year, that vary alike."""
+    noise = np.random.default_rng(0).normal(size=len(runs["flat"].ledger))
+    return 0.01 * ((noise - noise.mean()) / noise.std(ddof=1) + sharpe / 252**0.5)
+
+
+def told(page: Report, folder: Path) -> dict[str, str]:
+    """The verdict in HTML, in Markdown and in a terminal, each from its first word."""
+    shown = StringIO()
+    print_report(Console(file=shown, width=10_000), folder, page)
+    (html,) = re.findall(r'<p class="verdict">(.*?)</p>', page.html())
+    first = [line for line in page.markdown().splitlines() if line.startswith("**")][-1]
+    terminal = shown.getvalue().splitlines()[-2]
+    return {"html": html, "markdown": first.strip("*"), "terminal": terminal.strip()}
+
+
+def test_a_planted_leak_is_no_edge_wherever_the_verdict_stands(walk, tmp_path):
+    """Who trades on the next bar's return is told to be looked at, not to be believed."""
+    env = MarketEnv(walk)
+    future = oracle_weights(env, -1.0, 1.0)
+    constants = [Constant(env.layout, env.actions, weight) for weight in future]
+    leak = Relay(constants, range(len(future)))
+    hold = run(Constant(env.layout, env.actions, 1.0), env, name="buy-and-hold")
+    page = report({"leak": run(leak, env, name="leak"), "buy-and-hold": hold}, ("leak",))
+    assert page.rows[0].scores.sharpe > 5
+    for text in told(page, tmp_path).values():
+        assert text.startswith("These results look like a leak and are not to be believed until checked")
+        assert re.match(r"[^.]*: Agent has a net Sharpe ratio of", text)
+        assert not re.search("edge|A gain", text)
+    assert '<p class="alarm">Probable leak. Agent: a net Sharpe ratio of' in page.html()
+
+
+def test_a_gain_with_idealised_fills_is_no_edge_wherever_the_verdict_stands(runs, tmp_path):
+    changed = {name: replace(item, fill="same_close") for name, item in runs.items()}
+    changed |= {"agent": replace(with_returns(runs, gains(runs, 2.9))["agent"], fill="same_close")}
+    page = report(changed, ("agent",))
+    for text in told(page, tmp_path).values():
+        assert text.startswith("These results were made with idealised fills and are not to be believed")
+        assert not re.search("edge|A gain", text)
+    both = report(changed | {"agent": with_returns(runs, gains(runs, 9))["agent"]}, ("agent",))
+    assert "look like a leak, were made with idealised fills and are not" in both.verdict()
+    poor = report(changed, ("seed-1",)).verdict()
+    assert "until checked. No edge after costs: Agent has" in poor
+    assert (
+        report(changed, ("flat",)).verdict().startswith("These results were made with idealised fills")
+    )
+
+
 def test_a_gain_that_luck_does_not_explain_is_called_one(runs):
-    values = np.random.default_rng(0).normal(0.004, 0.01, 1000)
-    page = report(with_returns(runs, values), ("agent",))
+    changed = with_returns(runs, gains(runs, 2.9))
+    market = with_returns(runs, gains(runs, 0.0))["agent"]
+    page = report(changed | {"buy-and-hold": replace(market, name="buy-and-hold")}, ("agent",))
     assert page.verdict().startswith("An edge over the benchmark, after costs, that luck does not")
     many = replace(page, trials=Trials(10_000, 1.0))
     assert many.verdict().startswith("No edge after costs")
 
 
 def test_half_the_benchmark_is_no_edge_over_it(runs):
-    values = np.random.default_rng(0).normal(0.004, 0.01, 1000)
+    values = gains(runs, 2.9)
     changed = with_returns(runs, values)
     market = with_returns(runs, 2 * values)["agent"]
     page = report(changed | {"buy-and-hold": replace(market, name="buy-and-hold")}, ("agent",))
@@ -188,17 +241,10 @@ def test_the_frames_of_a_run_are_tidy(runs):
     assert math.isclose(item.returns.add(1).prod(), item.equity.iloc[-1] / 1e6, rel_tol=1e-12)
 
 
-@pytest.mark.skipif(not shutil.which("chromium"), reason="no browser here")
+@needs_browser
 def test_a_browser_finds_nothing_to_complain_about(runs, tmp_path):
-    path = tmp_path / "report.html"
+    path, shot = tmp_path / "report.html", tmp_path / "report.png"
     path.write_text(report(runs, ("seed-0",)).html())
-    shot = tmp_path / "report.png"
-    flags = ("--headless", "--no-sandbox", "--disable-gpu", "--enable-logging=stderr", "--v=0")
-    quiet = ("--disable-background-networking", "--disable-component-update", "--disable-sync")
-    profile = f"--user-data-dir={tmp_path / 'profile'}"
-    done = subprocess.run(
-        ["chromium", *flags, *quiet, profile, f"--screenshot={shot}", path.as_uri()],
-        capture_output=True, text=True, timeout=120, check=True,
-    )  # fmt: skip
+    done = browse(tmp_path, f"--screenshot={shot}", path.as_uri())
     assert "CONSOLE" not in done.stderr
     assert shot.stat().st_size > 10_000

@@ -40,36 +40,50 @@ def test_a_trial_is_recorded_once(ledger):
 def test_another_configuration_adds_up_unless_it_changes_nothing(ledger):
     ledger.record([trial(0), trial(1)])
     ledger.record([trial(0, config="other", name="rule-0", returns=trial(7).returns)])
-    assert ledger.trials("data", "SPX", "validation").count == 3
+    assert len(ledger.records("data", "SPX", "validation")) == 3
     head = ledger.record([trial(1, config="other")])
     assert head.length == 4  # the other run showed it too
-    assert ledger.trials("data", "SPX", "validation").count == 3
+    assert len(ledger.records("data", "SPX", "validation")) == 3
 
 
 def test_a_result_that_changed_with_the_code_is_another_trial(ledger):
     ledger.record([trial(0)])
     ledger.record([trial(0, returns=trial(1).returns)])
-    assert ledger.trials("data", "SPX", "validation").count == 2
+    assert len(ledger.records("data", "SPX", "validation")) == 2
 
 
 def test_other_data_symbols_and_blocks_are_apart(ledger):
     others = ({"data": "other"}, {"symbol": "NDX"}, {"block": "test"})
     ledger.record([trial(0), trial(1), *(trial(0, **other) for other in others)])
-    assert ledger.trials("data", "SPX", "validation").count == 2
-    assert ledger.trials("data", "SPX", "test").count == 1
-    assert ledger.trials("other", "SPX", "validation").count == 1
-    assert ledger.trials("data", "none", "test") == Trials(0, 0.0)
+    assert len(ledger.records("data", "SPX", "validation")) == 2
+    assert len(ledger.records("data", "SPX", "test")) == 1
+    assert len(ledger.records("other", "SPX", "validation")) == 1
+    assert ledger.trials("data", "SPX", bars=100).count == 3  # on either block
+    assert ledger.trials("data", "none", bars=100) == Trials(0, 0.01)
 
 
-def test_the_variance_is_that_of_the_ratios_scaled_to_the_bars_judged(ledger):
-    trials = [trial(number) for number in range(5)] + [trial(9, returns=np.zeros(100))]
-    ledger.record(trials)
-    sharpes = [sharpe_ratio(item.returns) for item in trials[:-1]] + [0.0]
-    found = ledger.trials("data", "SPX", "validation").variance
+def test_the_variance_is_that_of_the_ratios_chosen_from_scaled_to_the_bars_judged(ledger):
+    chosen_from = [trial(k, returns=trial(k).returns + 0.01 * (k % 2)) for k in range(5)]
+    idle, loses = trial(9, returns=np.zeros(100)), trial(8, returns=trial(8).returns - 1, block="test")
+    ledger.record([*chosen_from, idle, loses])
+    sharpes = [sharpe_ratio(item.returns) for item in chosen_from] + [0.0]
+    found = ledger.trials("data", "SPX", bars=100)
     best = max(expected_best_sharpe(k, np.var(sharpes[:k], ddof=1)) for k in range(2, 7))
-    assert expected_best_sharpe(6, found) == pytest.approx(best)
-    assert found >= np.var(sharpes, ddof=1)
-    assert ledger.trials("data", "SPX", "validation", bars=400).variance == pytest.approx(found / 4)
+    later = expected_best_sharpe(7, np.var(sharpes, ddof=1))
+    assert found.count == 7
+    assert expected_best_sharpe(7, found.variance) == pytest.approx(max(best, later))
+    assert ledger.trials("data", "SPX", bars=400).variance == pytest.approx(found.variance / 4)
+
+
+def test_trials_that_are_all_alike_spread_as_luck_does(ledger):
+    """One over the number of bars (Lo 2002), as the ratios of strategies without skill do."""
+    alike = [trial(k, returns=trial(0).returns) for k in range(9)]
+    for tried in ([trial(0, block="test")], alike):
+        ledger.record(tried)
+        assert ledger.trials("data", "SPX", bars=250).variance == 1 / 250
+    skill_free = np.random.default_rng(1).normal(size=(4000, 250))
+    ratios = skill_free.mean(axis=1) / skill_free.std(axis=1, ddof=1)
+    assert ratios.var() == pytest.approx(1 / 250, rel=0.1)
 
 
 @given(
@@ -81,10 +95,9 @@ def test_a_trial_more_never_makes_the_best_look_better(sharpes, on_test):
         {"sharpe": sharpe, "bars": 100, "block": "test" if test else "validation"}
         for sharpe, test in zip(sharpes, on_test, strict=False)
     ]
-    for spread in ("", "validation"):
-        found = [count(records[: k + 1], spread=spread) for k in range(len(records))]
-        luck = [expected_best_sharpe(trials.count, trials.variance) for trials in found]
-        assert (np.diff(luck) >= -1e-12).all()
+    found = [count(records[: k + 1], bars=100) for k in range(len(records))]
+    luck = [expected_best_sharpe(trials.count, trials.variance) for trials in found]
+    assert (np.diff(luck) >= -1e-12).all()
 
 
 def test_returns_are_read_as_they_were_recorded(ledger):
@@ -114,7 +127,7 @@ def test_returns_that_mean_nothing_are_refused(ledger, returns):
 def test_a_line_that_is_no_trial_is_told_and_not_counted(ledger):
     ledger.record([trial(0)])
     head = ledger.chain.append([{"kind": "rule", "sharpe": "high"}], lambda record: str(record))
-    assert ledger.trials("data", "SPX", "validation").count == 1
+    assert len(ledger.records("data", "SPX", "validation")) == 1
     assert ledger.faults({"this": head}) == [f"{ledger.path}: line 2 is no trial"]
 
 

@@ -41,8 +41,15 @@ def test_its_numbers_are_those_of_the_tests_one_by_one():
 )
 def test_every_case_has_its_words(returns, benchmark, trials, words):
     found = judge(returns, benchmark, trials, 252.0)
-    assert found.finding.startswith(words)
+    assert found.finding().startswith(words)
     assert found.edge == words.startswith(("A gain after costs that", "An edge"))
+
+
+def test_a_doubt_comes_first_and_takes_the_place_of_a_gain():
+    for benchmark, trials in ((OTHER, ALONE), (2 * GAIN, ALONE), (OTHER, Trials(1, 0.0, whole=False))):
+        assert judge(GAIN, benchmark, trials, 252.0).finding("It leaks") == "It leaks"
+    nothing = judge(OTHER, GAIN, ALONE, 252.0).finding("It leaks")
+    assert nothing == "It leaks. No edge after costs"
 
 
 def test_what_does_not_vary_or_is_too_short_is_undefined():

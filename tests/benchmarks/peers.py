@@ -153,22 +153,25 @@ def gym_anytrading(bars: Floats, n: int) -> Peer:
     return batch_or_single("gym-anytrading", make, 2, n, "no cost in the reward, position not observed")
 
 
-def gym_trading_env(bars: Floats, n: int) -> Peer:
+def trading_env_maker(bars: Floats) -> Callable[[], Any]:
     from gym_trading_env.environments import TradingEnv
 
     frame = price_frame(bars)
     for i, values in enumerate(simple_features(bars).T):
         frame[f"feature_{i}"] = values
     options = {"positions": [-1, 0, 1], "windows": WINDOW, "trading_fees": FEE, "verbose": 0}
-    make = partial(TradingEnv, df=frame, borrow_interest_rate=0.0001, **options)
-    return batch_or_single("gym-trading-env", make, 3, n, "fee and borrowing on")
+    return partial(TradingEnv, df=frame, borrow_interest_rate=0.0001, **options)
+
+
+def gym_trading_env(bars: Floats, n: int) -> Peer:
+    return batch_or_single("gym-trading-env", trading_env_maker(bars), 3, n, "fee and borrowing on")
 
 
 def orders(n: int) -> list[NDArray[np.float32]]:
     return list(np.random.default_rng(0).uniform(-1, 1, (DRAWS, n)).astype(np.float32))
 
 
-def finrl(bars: Floats, n: int) -> Peer:
+def finrl_maker(bars: Floats, n: int) -> Callable[[], Any]:
     stand_in("finrl")
     from finrl.meta.env_stock_trading.env_stocktrading import StockTradingEnv
 
@@ -181,7 +184,11 @@ def finrl(bars: Floats, n: int) -> Peer:
     options |= {"stock_dim": n, "action_space": n, "state_space": 1 + (2 + len(names)) * n}
     options |= {"num_stock_shares": [0] * n, "buy_cost_pct": [FEE] * n, "sell_cost_pct": [FEE] * n}
     frame = pd.concat(frames).sort_index(kind="stable")
-    env = StockTradingEnv(frame, tech_indicator_list=names, **options)
+    return partial(StockTradingEnv, frame, tech_indicator_list=names, **options)
+
+
+def finrl(bars: Floats, n: int) -> Peer:
+    env = finrl_maker(bars, n)()
 
     def reset() -> Any:
         env.state_memory.clear()  # its own reset keeps every state of every episode

@@ -2,21 +2,15 @@
 
 from __future__ import annotations
 
-import warnings
-
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose
 from scipy.optimize import minimize
 
-from foretrade.envs.actions import UnitActions
-from foretrade.envs.market import MarketEnv
-from foretrade.envs.rewards import Reward
-from foretrade.markets.fills import StaleOpenWarning
+from foretrade.envs.known import known_env
 from foretrade.markets.known.bounded import BoundedMarket
 from foretrade.markets.known.growth import KellyBet, MertonMarket
 from foretrade.markets.known.liquidation import Liquidation
-from foretrade.markets.known.market import KnownMarket
 from foretrade.markets.known.null import NullMarket
 from foretrade.markets.known.quadratic import QuadraticMarket
 from foretrade.markets.known.regimes import RegimeMarket
@@ -30,37 +24,14 @@ MARKETS = [
 ]
 
 
-def environment(market: KnownMarket) -> MarketEnv:
-    reward = (
-        Reward("mean_variance", market.risk_aversion * market.notional)
-        if market.risk_aversion
-        else "simple_return"
-    )
-    with warnings.catch_warnings():
-        warnings.simplefilter(
-            "ignore", StaleOpenWarning
-        )  # no gaps: that is what these markets are made of
-        return MarketEnv(
-            market.bars,
-            market.signals,
-            fill="next_open",
-            costs=market.costs,
-            rules=market.rules,
-            actions=UnitActions(*market.bounds),
-            reward=reward,
-            initial_equity=market.notional,
-            variance=market.variance,
-        )
-
-
 @pytest.mark.parametrize("model", MARKETS, ids=lambda m: type(m).__name__)
 def test_the_environment_pays_the_optimum_what_the_formula_says(model):
     market = model.draw(20_001, seed=1)
-    env = environment(market)
+    env = known_env(market)
     env.reset(seed=0)
     signals, held, rewards = market.signals.values[:, 0], np.zeros(1), []
     for row in range(len(market.bars) - 1):
-        held = market.optimum.policy(held, signals[row : row + 1])
+        held = np.clip(market.optimum.policy(held, signals[row : row + 1]), *market.bounds)
         _, reward, terminated, _, info = env.step(held.astype(np.float32))
         assert not terminated
         assert_allclose(info["units"], held[0], rtol=1e-6, atol=1e-9)
@@ -229,7 +200,7 @@ def test_where_nothing_is_foretold_every_trade_only_costs():
     signal = market.signals.values[:-1, 0, 0]
     assert abs(np.corrcoef(signal, changes)[0, 1]) < 4 / np.sqrt(len(changes))
     assert abs(changes.mean()) < 4 * changes.std() / np.sqrt(len(changes))
-    env = environment(NullMarket().draw(500, seed=2, noisy=False))
+    env = known_env(NullMarket().draw(500, seed=2, noisy=False))
     assert market.optimum.average_reward == 0
     for policy in (market.optimum.policy, lambda held, signals: np.sign(signals[:, 0])):
         env.reset(seed=0)

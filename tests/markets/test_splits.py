@@ -68,6 +68,24 @@ def test_blocks_follow_each_other_without_overlap(sp500):
     assert str(days[Blocks(end="2016-12-31").rows(sp500)["test"][-1]].date()) == "2016-12-30"
 
 
+@pytest.mark.parametrize("folds", [1, 2, 5, 1257])
+def test_folds_learn_from_what_lies_before_them_and_share_no_return(sp500, folds):
+    blocks, rolled = Blocks().rows(sp500), Blocks().rolled(sp500, folds)
+    assert [fold["train"] for fold in rolled[:1]] == [blocks["train"]]
+    assert [fold["validation"] for fold in rolled[:1]] == [blocks["validation"]]
+    decisions = [row for fold in rolled for row in fold["test"][:-1]]
+    assert decisions == list(blocks["test"][:-1])
+    for fold in rolled:
+        assert fold["train"].start == blocks["train"].start
+        assert fold["train"].stop == fold["validation"].start
+        assert fold["validation"].stop == fold["test"].start
+        assert len(fold["validation"]) == len(blocks["validation"])
+    sizes = [len(fold["test"]) - 1 for fold in rolled]
+    assert sizes == [len(part) for part in np.array_split(decisions, folds)]  # as standings cut them
+    with pytest.raises(DataError, match="cannot be split into 1258 folds"):
+        Blocks().rolled(sp500, 1258)
+
+
 def test_blocks_outside_the_data_are_refused(sp500):
     with pytest.raises(DataError, match="block 'test' holds 0 bars between 1999-01-04 and 2018"):
         Blocks(test="2020-01-01").rows(sp500)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -11,12 +12,22 @@ import numpy as np
 import pandas as pd
 import pytest
 from rich.console import Console
+from threadpoolctl import threadpool_limits
 from typer.testing import CliRunner
 
+from foretrade import league, league_season
 from foretrade.backtests.engine import read_runs, write_runs
 from foretrade.cli import app
 from foretrade.config import read_config
-from foretrade.counting import compared, faults, ledger_of, record_run, record_strategies, state
+from foretrade.counting import (
+    compared,
+    faults,
+    ledger_of,
+    record_run,
+    record_strategies,
+    state,
+    summarise,
+)
 from foretrade.experiment import run_steps
 from foretrade.job import Job
 from foretrade.luck import luck
@@ -127,6 +138,53 @@ def deflated(report) -> float:
 
     returns = report.runs[report.rows[0].median_run].returns.to_numpy()
     return deflated_sharpe(returns, report.trials.count, report.trials.variance)
+
+
+@pytest.fixture
+def leagued(first, runs, tmp_path, monkeypatch) -> Job:
+    """The first run in a folder of its own, its league played in this process."""
+    for module in (league_season, league):
+        monkeypatch.setattr(module, "run_parallel", lambda work, items, **_: [work(x) for x in items])
+    folder = shutil.copytree(runs, tmp_path / "runs") / "first"
+    with threadpool_limits(1):
+        league.league(job_of(folder))
+    return job_of(folder)
+
+
+def test_report_league_and_command_count_alike(leagued):
+    """Checkpoints, policies, rules and forecasters of two runs, and the cells of a league."""
+    count = compared(leagued).count
+    ledger = leagued.run.path.parent / "trials.jsonl"
+    kinds = {json.loads(line)["kind"] for line in ledger.read_text().splitlines()}
+    assert kinds == {"checkpoint", "policy", "rule", "forecaster", "cell"}
+    page = build_report(leagued)
+    assert f"the best of {count} trials would show" in page.verdict()
+    assert page.setting["Trials"].startswith(f"{count} on these prices,")
+    assert luck(leagued)["trials"]["count"] == count
+    told = (leagued.run.path / "league" / "league.md").read_text()
+    assert f"Trials: {count} trials on these prices;" in told
+    (line,) = summarise(ledger_of(leagued))
+    assert line[2] == str(count) == str(int(line[3]) + int(line[4]))
+    shown = CliRunner().invoke(app, ["trials", str(ledger.parent)]).output
+    assert re.search(rf"GSPC +{count} +{line[3]} +{line[4]} ", shown)
+
+
+def test_the_lost_returns_of_a_league_cell_leave_luck_undefined(leagued):
+    """The numbers of the trials are still told, and the report is still made; the remedy is named."""
+    ledger = ledger_of(leagued)
+    (cell, *_) = [r for r in ledger.records(leagued.bars.content_hash, "GSPC") if r["kind"] == "cell"]
+    (ledger.path.parent / "trials" / f"{cell['series']}.npy").unlink()
+    found = luck(leagued)
+    assert found["trials"]["count"] == compared(leagued).count
+    for test in ("overfitting", "superior_ability"):
+        assert set(found[test]) == {"undefined"}
+        assert (
+            f"no returns of {cell['name']} there; 'foretrade league' of run" in found[test]["undefined"]
+        )
+    assert build_report(leagued).setting["Trials"] == f"{compared(leagued).count} on these prices"
+    told = CliRunner().invoke(app, ["trials", str(ledger.path.parent)])
+    assert told.exit_code == 1
+    assert f"broken: {ledger.path.parent}" in told.output.replace("\n", "")
 
 
 def test_the_command_lists_trials_and_finds_what_was_done_to_them(first, runs):

@@ -18,12 +18,14 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from browser import assert_readable_on_a_phone, browse, needs_browser
 from rich.console import Console
 from sklearn.base import BaseEstimator
 from threadpoolctl import threadpool_limits
 
 from foretrade import experiment, forecasting, league_season
 from foretrade import league as program
+from foretrade.agents.store import load_policy
 from foretrade.backtests.contest import asked_weights, read_played
 from foretrade.backtests.trials import Trial
 from foretrade.config import ConfigError, read_config
@@ -111,10 +113,10 @@ def planted(tmp_path_factory, league):
     folder = tmp_path_factory.mktemp("league")
     planted_prices(folder / "prices.csv")
     (folder / "league.toml").write_text(SETTINGS.format(source=folder / "prices.csv"))
-    here = str(Path(__file__).parent)
+    here, tests = str(Path(__file__).parent), str(Path(__file__).parents[1])
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("FORETRADE_CACHE", str(folder / "cache"))
-        patch.setenv("PYTHONPATH", os.pathsep.join([here, os.environ.get("PYTHONPATH", "")]))
+        patch.setenv("PYTHONPATH", os.pathsep.join([here, tests, os.environ.get("PYTHONPATH", "")]))
         patch.syspath_prepend(here)
         job = job_at(folder / "first" / "run", read_config(folder / "league.toml"))
         league(job)
@@ -164,7 +166,17 @@ def test_who_knows_something_comes_first(planted):
     assert rows.loc["Guesses, mean variance", "sharpe"] < 1
     text = (planted.run.path / "league" / "league.md").read_text()
     assert text.startswith("**Probable leak. ")  # as who plants a Sharpe ratio of 4 has to be told
-    assert "\n\n**After costs, " in text
+    assert "\n\n**These results look like a leak and are not to be believed until checked. " in text
+    assert "earned more than buy and hold" not in text
+
+
+def test_who_earns_more_than_luck_explains_is_named(planted, league, tmp_path, monkeypatch):
+    """If no alarm speaks against it."""
+    monkeypatch.setattr("foretrade.backtests.alarms.SHARPE_LIMIT", 100.0)
+    folder = tmp_path / "believed" / "run"
+    shutil.copytree(planted.run.path.parent, folder.parent, ignore=shutil.ignore_patterns("league.*"))
+    text = (league(job_at(folder, planted.config)) / "league.md").read_text()
+    assert text.startswith("**After costs, ")
     assert "Knows, mean variance" in text.split("earned more than buy and hold")[0]
 
 
@@ -231,6 +243,15 @@ def test_the_page_stands_alone(planted):
     assert "Kendall&#39;s W" in page
 
 
+@needs_browser
+def test_the_page_is_readable_on_a_phone(planted, tmp_path):
+    page = (planted.run.path / "league" / "league.html").read_text()
+    assert_readable_on_a_phone(page, tmp_path)
+    path = tmp_path / "league.html"
+    path.write_text(page)
+    assert "CONSOLE" not in browse(tmp_path, "--dump-dom", path.as_uri()).stderr
+
+
 def test_a_second_league_does_nothing_again(planted, league):
     before = {path: path.stat().st_mtime_ns for path in planted.run.path.rglob("*") if path.is_file()}
     league(planted)
@@ -280,16 +301,17 @@ def test_a_league_counts_what_was_tried_since(planted, league, tmp_path):
     shutil.copytree(planted.run.path.parent, folder.parent, ignore=shutil.ignore_patterns("cache"))
     job, before = job_at(folder, planted.config), table(planted)["deflated"]
     ledger = ledger_of(job)
-    place = {"data": planted.bars.content_hash, "symbol": planted.symbol, "block": "test"}
+    place = {"data": planted.bars.content_hash, "symbol": planted.symbol}
     rng = np.random.default_rng(0)
     more = [
-        Trial("rule", f"rule {k}", "x", config="other", returns=rng.normal(size=90), **place)
-        for k in range(50)
+        Trial("rule", f"rule {k}", "x", "other", block=block, returns=rng.normal(size=90), **place)
+        for k in range(25)
+        for block in ("test", "validation")
     ]
     ledger.record(more)
     league(job)
     count = len(ledger.records(*place.values()))
-    assert f"{count} trials on the test block" in (folder / "league" / "league.md").read_text()
+    assert f"{count} trials on these prices" in (folder / "league" / "league.md").read_text()
     assert (table(job)["deflated"] < before).any()
     ledger.path.write_text("".join(ledger.path.read_text().splitlines(keepends=True)[1:]))
     league(job)
@@ -306,18 +328,25 @@ def test_what_must_be_read_first_stands_first(planted, league, tmp_path, monkeyp
     text = (folder / "league.md").read_text()
     assert text.index("Probable leak. Knows, ") < text.index("Idealised fills")
     assert text.index("Idealised fills") < text.index("The best of ")
+    verdict = "These results look like a leak, were made with idealised fills and are not to be believed"
+    assert f"\n**{verdict}" in text
+    assert f'<p class="verdict">{verdict}' in (folder / "league.html").read_text()
     assert "oracle" not in text[: text.index("Idealised fills")]
     assert (folder / "league.html").read_text().count('<p class="alarm">') >= 3
     shown = StringIO()
     print_league(Console(file=shown, width=100, force_terminal=True), folder)
     assert "\x1b[1;31mProbable leak" in shown.getvalue()
     assert "\x1b[1;31mIdealised fills" in shown.getvalue()
+    plain = re.sub(r"\s+", " ", shown.getvalue())
+    assert verdict in plain
+    assert "earned more" not in plain + text
 
 
 def test_ppo_sees_one_forecaster_and_its_seeds_make_one_row(planted, league, tmp_path):
     overrides = [
         'league.rules=["ppo"]',
         "league.seeds=2",
+        "league.folds=2",
         "league.cost_scales=[0, 1]",
         'forecast.members=["test_league:Knows"]',
         "forecast.baselines=[]",
@@ -332,11 +361,108 @@ def test_ppo_sees_one_forecaster_and_its_seeds_make_one_row(planted, league, tmp
     assert (
         rows.loc["Knows", "sharpe_min"] <= rows.loc["Knows", "sharpe"] <= rows.loc["Knows", "sharpe_max"]
     )
-    policies = sorted(path.name for path in (job.run.path / "league" / "policy").iterdir())
-    assert policies == ["Knows-seed-0", "Knows-seed-1", "ensemble-seed-0", "ensemble-seed-1"]
-    spec = json.loads((job.run.path / "league" / "policy" / "Knows-seed-0" / "policy.json").read_text())
+    folder = job.run.path / "league" / "policy"
+    expected = {f"{n}-seed-{s}-fold-{k}" for n in ("Knows", "ensemble") for s in (0, 1) for k in (1, 2)}
+    assert {path.name for path in folder.iterdir()} == expected
+    spec = json.loads((folder / "Knows-seed-0-fold-2" / "policy.json").read_text())
     seen = [name for name in spec["entries"] if not name.startswith("account.")]
     assert seen == ["Knows.mean", "Knows.std"]
+
+
+WALKED = (
+    'league.rules=["ppo"]',
+    "league.seeds=1",
+    "league.folds=3",
+    "league.cost_scales=[0, 1]",
+    'forecast.members=["test_league:Knows"]',
+    "forecast.baselines=[]",
+    "forecast.also_fused_by=[]",
+)
+
+
+@pytest.fixture(scope="module")
+def walked(planted, league, tmp_path_factory):
+    """A league of policies over three folds."""
+    config = read_config(planted.run.path.parents[1] / "league.toml", overrides=WALKED)
+    job = job_at(tmp_path_factory.mktemp("walked") / "run", config)
+    league(job)
+    return job
+
+
+def learnt(job: Job, fold: int) -> list[str]:
+    """Hashes of what the trainings of a fold have made."""
+    return [
+        file_hash(folder / name)
+        for folder in sorted((job.run.path / "league" / "policy").glob(f"*-fold-{fold}"))
+        for name in ("policy.safetensors", "policy.json", "validation.csv", "validation.npy")
+    ]
+
+
+def equity_of(job: Job, forecaster: str) -> np.ndarray:
+    """Of its policies, at costs as configured ``[steps + 1]``."""
+    (path,) = (job.run.path / "league" / "played").glob(f"{forecaster}-policy-0-*")
+    return read_played(path)["ppo"].equity[:, 1]
+
+
+def test_bars_of_a_fold_change_nothing_that_came_before_it(walked, planted, league, tmp_path):
+    """Not what its policies learn, and not what was earned before it."""
+    first = walked.config.blocks.rolled(walked.bars, 3)[1]["test"].start
+    frame = pd.read_csv(walked.config.data.source)
+    prices = ["open", "high", "low", "close"]
+    poison = np.exp(np.random.default_rng(5).normal(0, 0.05, len(frame) - first - 1))
+    frame.loc[first + 1 :, prices] = frame.loc[first + 1 :, prices].mul(poison, axis=0)
+    frame.to_csv(tmp_path / "poisoned.csv", index=False)
+    data = replace(walked.config.data, source=str(tmp_path / "poisoned.csv"))
+    job = job_at(tmp_path / "poisoned" / "run", replace(walked.config, data=data))
+    league(job)
+    assert learnt(job, 1) == learnt(walked, 1)
+    assert learnt(job, 2) == learnt(walked, 2)
+    assert learnt(job, 3) != learnt(walked, 3)
+    block = walked.config.blocks.rows(walked.bars)["test"]
+    for name in ("Knows", "ensemble"):
+        clean, poisoned = equity_of(walked, name), equity_of(job, name)
+        assert (clean[: first - block.start + 1] == poisoned[: first - block.start + 1]).all()
+        assert clean[first - block.start + 1] != poisoned[first - block.start + 1]
+
+
+def test_policies_take_over_the_account_of_the_fold_before(walked):
+    """As stepping the test block by hand does, one account from its first bar to its last."""
+    folds = walked.config.blocks.rolled(walked.bars, 3)
+    env = walked.env("test", observe=["Knows.mean", "Knows.std"])
+    folder = walked.run.path / "league" / "policy"
+    policies = [load_policy(folder / f"Knows-seed-0-fold-{k}") for k in (1, 2, 3)]
+    observation, info = env.reset(seed=0)
+    equity = [info["equity"]]
+    for policy, fold in zip(policies, folds, strict=True):
+        for _ in fold["test"][:-1]:
+            observation, _, _, over, info = env.step(policy.decide(observation[None])[0])
+            equity.append(info["equity"])
+    assert over
+    assert (np.array(equity) == equity_of(walked, "Knows")).all()
+
+
+def test_checkpoints_of_a_fold_are_trials_on_the_bars_right_before_it(walked):
+    records = ledger_of(walked).records(walked.bars.content_hash, walked.symbol, "validation")
+    begun = {r["name"].split("@")[0][-1]: r["first"] for r in records if r["kind"] == "checkpoint"}
+    folds = walked.config.blocks.rolled(walked.bars, 3)
+    days = [walked.bars.dates[fold["validation"].start + 1] for fold in folds]
+    assert begun == {str(k): str(day.date()) for k, day in enumerate(days, start=1)}
+
+
+def test_lost_policies_are_trained_again_in_processes_to_the_same_bytes(walked, tmp_path):
+    folder = shutil.copytree(walked.run.path, tmp_path / "lost" / "run")
+    policies = folder / "league" / "policy"
+    for lost in ("Knows-seed-0-fold-2", "ensemble-seed-0-fold-3"):
+        shutil.rmtree(policies / lost)
+    shutil.rmtree(folder / "league" / "played")
+    kept = {path: path.stat().st_mtime_ns for path in policies.rglob("policy.safetensors")}
+    command = [FORETRADE, "league", str(folder), "--workers", "2"]
+    subprocess.run(command, capture_output=True, text=True, check=True)
+    assert len(kept) == 4
+    assert {path: path.stat().st_mtime_ns for path in kept} == kept
+    for fold in (1, 2, 3):
+        assert learnt(job_at(folder, walked.config), fold) == learnt(walked, fold)
+    assert hashes(folder) == hashes(walked.run.path)
 
 
 def test_several_seeds_of_the_forecasters_make_one_row(planted, league, tmp_path):

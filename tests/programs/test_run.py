@@ -21,12 +21,14 @@ CONFIG = Path(__file__).parent / "small.toml"
 FORETRADE = [str(Path(sys.executable).parent / "foretrade")]
 
 
-def foretrade(*arguments: object, cache: Path, expect: int = 0) -> subprocess.CompletedProcess[str]:
+def foretrade(
+    *arguments: object, cache: Path, expect: int = 0, **environment: str
+) -> subprocess.CompletedProcess[str]:
     done = subprocess.run(
         [*FORETRADE, *map(str, arguments)],
         capture_output=True,
         text=True,
-        env=os.environ | {"FORETRADE_CACHE": str(cache), "COLUMNS": "120"},
+        env=os.environ | {"FORETRADE_CACHE": str(cache), "COLUMNS": "120"} | environment,
     )
     assert done.returncode == expect, done.stdout + done.stderr
     return done
@@ -34,7 +36,8 @@ def foretrade(*arguments: object, cache: Path, expect: int = 0) -> subprocess.Co
 
 def results(folder: Path) -> dict[str, str]:
     """Hashes of everything that must not differ between two runs."""
-    tensors = sorted(folder.glob("policy/*/policy.safetensors"))
+    names = ("policy.safetensors", "training.csv", "warnings.json")
+    tensors = [path for name in names for path in sorted(folder.glob(f"policy/*/{name}"))]
     tables = [folder / name for name in ("forecasts.parquet", "ledger.parquet", "league.csv")]
     return {str(path.relative_to(folder)): file_hash(path) for path in (*tables, *tensors)}
 
@@ -75,12 +78,12 @@ def test_a_run_leaves_everything_it_promises(finished):
 
 
 def test_the_report_stands_alone(finished):
-    folder, _, _ = finished
+    folder, _, printed = finished
     page = (folder / "report.html").read_text()
     assert "default-src &#39;none&#39;" in page or "default-src 'none'" in page
     assert "script-src &#39;sha256-" in page or "script-src 'sha256-" in page
     assert not re.search(r"<(link|script|img|iframe)[^>]+https?:", page)
-    assert page.count("data:image/svg+xml;base64,") == page.count("<figure") == 14
+    assert page.count("data:image/svg+xml;base64,") == page.count("<figure") == 15
     for sheet in folder.glob("tearsheets/*.html"):
         text = sheet.read_text()
         assert 'src="http' not in text
@@ -88,6 +91,15 @@ def test_the_report_stands_alone(finished):
     assert "findfont" not in (folder / "logs" / "report.log").read_text()
     table = (folder / "report.md").read_text()
     assert "| PPO without forecasts |" in table
+    told = {
+        path: json.loads(path.read_text())["warnings"] for path in folder.glob("policy/*/warnings.json")
+    }
+    assert len(told) == 4
+    for path, texts in told.items():
+        for text in texts:
+            assert f"{path.parent.name}: {text}" in printed
+            assert text in table
+            assert text in page
 
 
 def test_a_second_run_does_nothing_again(finished):
@@ -192,6 +204,22 @@ def test_another_configuration_does_not_mix_in(finished):
     assert "another configuration (it differs in seed: 0 there, 5 here)" in failed.stderr
     failed = foretrade("run", folder, "--set", "seeds=1", cache=cache, expect=2)
     assert "a run with its own settings" in failed.stderr
+
+
+def test_the_report_opens_in_a_browser_or_says_where_it_is(finished, tmp_path, monkeypatch):
+    folder, cache, _ = finished
+    browser, shown = tmp_path / "browser", tmp_path / "shown"
+    browser.write_text(f'#!/bin/sh\nprintf "%s" "$1" > {shown}\n')
+    browser.chmod(0o755)
+    desk = {"BROWSER": f"{browser} %s", "DISPLAY": ":0"}
+    done = foretrade("report", folder, "--open", cache=cache, **desk)
+    assert shown.read_text() == (folder / "report.html").resolve().as_uri()
+    assert "no browser" not in done.stderr
+    shown.unlink()
+    monkeypatch.delenv("WAYLAND_DISPLAY", raising=False)
+    done = foretrade("report", folder, "--open", cache=cache, **desk | {"DISPLAY": ""})
+    assert done.stderr.strip() == f"no browser to open here; the page is {folder / 'report.html'}"
+    assert not shown.exists()
 
 
 def test_the_table_goes_into_a_page(finished, tmp_path):

@@ -83,6 +83,24 @@ def test_small_orders_are_not_sent():
     assert_allclose(account.get("units"), 110.0)
 
 
+def test_what_was_set_aside_for_an_order_that_is_refused_stays_cash():
+    """It is refused once costs are known; the other symbol's order was sized as if they were paid.
+
+    So the other one is short of its weight by the same share as the equity is short of those costs, and
+    has no reason of its own: the one refused says why.
+    """
+    account = Account(2, costs=Costs(10, 0, 0, 0, 0), rules=Rules(minimum_order=100_000))
+    account.step([0.5, 0.1], *FLAT)
+    assert [reasons(code) for code in account.all("reason")] == [(), ("minimum_order",)]
+    solved = 1e6 / (1 + 0.6 * 1e-3)
+    refused, paid = 0.1 * solved * 1e-3, 0.5 * solved * 1e-3
+    assert account.equity == pytest.approx(1e6 - paid, rel=1e-12)
+    assert solved == pytest.approx(1e6 - paid - refused, rel=1e-12)
+    got = account.all("achieved")[0]
+    assert got == pytest.approx(0.5 * (1 - refused / account.equity), rel=1e-12)
+    assert account.get("cash") == pytest.approx(0.5 * solved + refused, rel=1e-12)
+
+
 def test_an_order_takes_no_more_than_its_share_of_the_volume():
     account = Account(rules=Rules(max_participation=0.1))
     account.step(1.0, *FLAT, volume=20_000.0)

@@ -1,0 +1,29 @@
+"""Numbers and tables as text, the same in HTML, Markdown and terminals; a dash is undefined."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+UNDEFINED = "–"
+
+
+def number(value: float, form: str = ".2f") -> str:
+    """In the given format; a dash for what is undefined or without bound."""
+    return format(value, form) if math.isfinite(value) else UNDEFINED
+
+
+def percent(value: float, digits: int = 1) -> str:
+    """A fraction in per cent."""
+    return number(value, f".{digits}%")
+
+
+def interval(low: float, high: float, form: str = ".2f") -> str:
+    """Two numbers, or one dash."""
+    return UNDEFINED if math.isnan(low) else f"{number(low, form)} … {number(high, form)}"
+
+
+def markdown(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A table in GitHub's Markdown, the first column to the left."""
+    lines = [header, ["---", *["--:"] * (len(header) - 1)], *rows]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines) + "\n"
