@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/installed
 
-.PHONY: install demo test lint types layers unit check-learning check-engines leaks calibrate experiments bench bench-backtests \
+.PHONY: install demo test lint types layers unit check-learning check-engines leaks calibrate experiments prove bench bench-backtests \
         bench-forecasts bench-peers bench-significance bench-training format lock clean
 
 install: $(INSTALLED)
@@ -59,6 +59,9 @@ calibrate: install  ## how often the verdict is wrong on noise, and its power (A
 experiments: install  ## the price of peeking, and from skill to profit (ARGS=--write: docs/peeking.md, docs/skill.md)
 	$(BIN)/foretrade peek $(ARGS)
 	$(BIN)/foretrade skill --ppo $(ARGS)
+
+prove: install  ## PPO on markets with known answers (ARGS=--quick; ARGS=--write: docs/proof.md, examples/proof.svg)
+	$(BIN)/foretrade prove $(ARGS)
 
 bench-peers: .venv-peers/installed .venv-engines/installed bench bench-backtests bench-training  ## all three beside rivals
 

@@ -48,6 +48,37 @@ def skill(
     _show("skill", study.report(results), lambda: study.chart(results), write)
 
 
+@studies.command(epilog="Example: foretrade prove --quick")
+def prove(
+    quick: Quick = False,
+    write: Write = False,
+    workers: Workers = 0,
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", help="Folder of the results.", show_default="runs/proof[-quick]"),
+    ] = None,
+) -> None:
+    """Does PPO learn? Trained where the best policy is known; exit code 1 if it falls short."""
+    from foretrade import proof, proof_page
+    from foretrade.measuring import write_measured
+    from foretrade.storage import write_text
+    from foretrade.terminal import print_proof
+
+    if quick and write:
+        raise typer.BadParameter("--quick proves too little for the docs; give --write alone")
+    cases, seeds = (proof.QUICK_CASES, proof.QUICK_SEEDS) if quick else (proof.CASES, proof.SEEDS)
+    results = proof.prove(cases, seeds, workers=workers, console=output)
+    folder = out or Path("runs") / ("proof-quick" if quick else "proof")
+    proof_page.write(results, folder, quick=quick)
+    print_proof(output, results, quick=quick)
+    output.print(f"results: {folder}", markup=False, highlight=False, soft_wrap=True)
+    if write:
+        write_measured(ROOT / "docs" / "proof.md", proof_page.report(results))
+        write_text(ROOT / "examples" / "proof.svg", proof_page.chart(results).svg())
+    if not all(proof.reached(*result) for result in results):
+        raise typer.Exit(1)
+
+
 def _show(name: str, text: str, picture: Callable[[], Chart], write: bool) -> None:
     from foretrade.measuring import write_measured
     from foretrade.storage import write_text

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from foretrade.backtests.report import Report
     from foretrade.backtests.trials import Ledger
     from foretrade.markets.bars import Bars
+    from foretrade.proof import Results
     from foretrade.tuning_page import TuningPage
 
 MARKERS = ("<!-- foretrade table -->", "<!-- /foretrade table -->")
@@ -100,6 +101,25 @@ def print_ablation(output: Console, member: str, rows: Sequence[Ablation]) -> No
         cells = (f"{row.ic:.3f}", f"{row.ic_t:.1f}", f"{row.r2_os:.2%}", f"{1e4 * row.rmse:.2f}", p)
         table.add_row(row.variant, *cells, str(row.incidents))
     output.print(table)
+
+
+def print_proof(output: Console, results: Results, *, quick: bool) -> None:
+    """The table of a proof as far as it fits, and what falls short."""
+    from foretrade.proof import reached
+    from foretrade.proof_page import NARROW, rows
+
+    header, *lines = rows(results)
+    columns = range(len(header)) if output.width >= WIDE else NARROW
+    title = "PPO on markets with known answers, on fresh bars" + (" (quick form)" if quick else "")
+    table = Table(title=title, box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), title_justify="left")
+    for column in columns:
+        table.add_column(header[column])
+    for line in lines:
+        table.add_row(*(line[column] for column in columns))
+    output.print(table)
+    short = [case.key for case, outcomes in results if not reached(case, outcomes)]
+    verdict = f"short of what is needed: {', '.join(short)}" if short else "all reached"
+    output.print(verdict, style="bold red" if short else "", markup=False, highlight=False)
 
 
 def print_trials(output: Console, ledger: Ledger) -> None:

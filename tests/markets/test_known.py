@@ -11,6 +11,7 @@ from foretrade.envs.known import known_env
 from foretrade.markets.known.bounded import BoundedMarket
 from foretrade.markets.known.growth import KellyBet, MertonMarket
 from foretrade.markets.known.liquidation import Liquidation
+from foretrade.markets.known.null import NullMarket
 from foretrade.markets.known.quadratic import QuadraticMarket
 from foretrade.markets.known.regimes import RegimeMarket
 
@@ -30,7 +31,7 @@ def test_the_environment_pays_the_optimum_what_the_formula_says(model):
     env.reset(seed=0)
     signals, held, rewards = market.signals.values[:, 0], np.zeros(1), []
     for row in range(len(market.bars) - 1):
-        held = market.optimum.policy(held, signals[row : row + 1])
+        held = np.clip(market.optimum.policy(held, signals[row : row + 1]), *market.bounds)
         _, reward, terminated, _, info = env.step(held.astype(np.float32))
         assert not terminated
         assert_allclose(info["units"], held[0], rtol=1e-6, atol=1e-9)
@@ -180,6 +181,8 @@ def test_the_best_liquidation_is_that_of_a_quadratic_programme():
         (lambda: BoundedMarket(persistence=1.0), "persistence"),
         (lambda: BoundedMarket(signal_std=0.0), "signal_std"),
         (lambda: RegimeMarket(switch_probability=0.0), "switch_probability"),
+        (lambda: NullMarket(cost=0.0), "cost"),
+        (lambda: NullMarket(persistence=1.0), "persistence"),
         (lambda: KellyBet(probability=1.0), "probability"),
         (lambda: MertonMarket(volatility=0.0), "volatility"),
         (lambda: Liquidation(steps=0), "steps"),
@@ -189,3 +192,21 @@ def test_the_best_liquidation_is_that_of_a_quadratic_programme():
 def test_impossible_parameters_are_named(make, word):
     with pytest.raises(ValueError, match=word):
         make()
+
+
+def test_where_nothing_is_foretold_every_trade_only_costs():
+    market = NullMarket().draw(40_000, seed=2)
+    changes = np.diff(market.bars.close[:, 0])
+    signal = market.signals.values[:-1, 0, 0]
+    assert abs(np.corrcoef(signal, changes)[0, 1]) < 4 / np.sqrt(len(changes))
+    assert abs(changes.mean()) < 4 * changes.std() / np.sqrt(len(changes))
+    env = known_env(NullMarket().draw(500, seed=2, noisy=False))
+    assert market.optimum.average_reward == 0
+    for policy in (market.optimum.policy, lambda held, signals: np.sign(signals[:, 0])):
+        env.reset(seed=0)
+        held, earned, traded = np.zeros(1), 0.0, 0.0
+        for row in range(499):
+            before, held = held, policy(held, market.signals.values[row : row + 1, 0])
+            earned += env.step(held.astype(np.float32))[1] * market.notional
+            traded += float(np.abs(held - before)[0])
+        assert_allclose(earned, -0.002 * traded, rtol=1e-9, atol=1e-15)
