@@ -131,4 +131,4 @@ def test_each_learns_to_trade_on_a_leaked_future(walk, tmp_path, algorithm, acti
     config = type(ALGORITHMS[algorithm])(episode_bars=100)
     agent = train(training, test, config, seed=0, folder=tmp_path)
     oracle = np.abs(np.diff(np.log(walk.close[401:600, 0]))).sum()
-    assert net_log_growth(agent, test).sum() > (0.8 if algorithm == "sac" else 0.9) * oracle
+    assert play(agent, test).growth.sum() > (0.8 if algorithm == "sac" else 0.9) * oracle
