@@ -30,6 +30,7 @@ from foretrade.storage import write_json, write_text
 QUICK = "**Quick form: two seeds, short trainings and lower bars; the proof is the whole one.**"
 DRAWN = ("A1", "B", "B weight")
 NARROW = (0, 1, 4, 5, 8, 9, 10)  # columns for a terminal
+HELD = ("short", "out", "long")  # current positions, in the order of Case.held
 WIDTH, HEIGHT = 300, 240  # pixels of a panel
 
 
@@ -70,8 +71,8 @@ def chart(results: Results) -> Chart:
     """The learned position beside the best one, against the signal."""
     drawn = [(case, _middle(outcomes)) for case, outcomes in results if case.key in DRAWN]
     panels = [_panel(case) for case, _ in drawn]
-    data = {case.key: _curves(case, one) for case, one in drawn}
-    note = "Solid: learned, by the median seed. Dashed: the best. Colours: the current position."
+    data = {case.key: _curves(one) for case, one in drawn}
+    note = "By the median seed; on A1 from a quarter of the largest position, elsewhere from all of it."
     return Chart("What was learned", {"hconcat": panels}, data, note)
 
 
@@ -147,22 +148,17 @@ def _line(case: Case, one: Outcome) -> dict[str, Any]:
     }
 
 
-def _curves(case: Case, one: Outcome) -> pd.DataFrame:
+def _curves(one: Outcome) -> pd.DataFrame:
     """Tidy: a row a policy, current position and signal."""
     curves = [
         pd.DataFrame({"signal": SIGNALS, "position": curve}).assign(held=held, policy=policy)
         for policy, several in one.curves.items()
-        for held, curve in zip(_labels(case), several, strict=True)
+        for held, curve in zip(HELD, several, strict=True)
     ]
     return pd.concat(curves, ignore_index=True)
 
 
-def _labels(case: Case) -> list[str]:
-    return [f"{held:+g}" if held else "0" for held in case.held]
-
-
 def _panel(case: Case) -> Spec:
-    labels = _labels(case)
     kind = "discrete" if case.discrete else "continuous"
     return {
         "title": f"{case.key.split()[0]}: {case.label}, {kind}",
@@ -180,7 +176,7 @@ def _panel(case: Case) -> Spec:
             "color": {
                 "field": "held",
                 "type": "nominal",
-                "scale": {"domain": labels, "range": [COLOURS[1], COLOURS[7], COLOURS[0]]},
+                "scale": {"domain": list(HELD), "range": [COLOURS[1], COLOURS[7], COLOURS[0]]},
                 "legend": {"title": "current position", "orient": "top"},
             },
             "strokeDash": {
@@ -191,5 +187,4 @@ def _panel(case: Case) -> Spec:
             },
             "strokeWidth": {"condition": {"test": "datum.policy == 'best'", "value": 1.5}, "value": 2.5},
         },
-        "resolve": {"scale": {"color": "independent"}},
     }

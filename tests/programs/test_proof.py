@@ -10,6 +10,7 @@ from io import StringIO
 import numpy as np
 import pytest
 from rich.console import Console
+from typer.testing import CliRunner
 
 from foretrade import measuring, proof
 from foretrade.markets.known.bounded import BoundedMarket
@@ -17,6 +18,7 @@ from foretrade.markets.known.quadratic import QuadraticMarket
 from foretrade.proof import CASES, QUICK_CASES, QUICK_SEEDS, best_curve, median_of, prove, reached
 from foretrade.proof_exam import Exam
 from foretrade.proof_page import QUICK, chart, report, rows, write
+from foretrade.studies import studies
 from foretrade.terminal import print_proof
 
 BY_KEY = {case.key: case for case in CASES}
@@ -180,6 +182,18 @@ def test_to_trade_where_nothing_can_be_earned_is_to_fall_short(tiny, in_process,
     assert reached(case, [out])
     for fault in ({"exposure": 0.2}, {"turnover": 0.03}):
         assert not reached(case, [replace(out, learned=replace(out.learned, **fault))])
+
+
+def test_the_command_says_whether_all_was_reached(tiny, in_process, tmp_path, monkeypatch):
+    monkeypatch.setenv("FORETRADE_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(proof, "QUICK_CASES", (replace(BY_KEY["B"], steps=512),))
+    command = CliRunner().invoke(studies, ["prove", "--quick", "--out", str(tmp_path / "out")])
+    assert command.exit_code == 1
+    assert json.loads((tmp_path / "out" / "proof.json").read_text())["cases"][0]["reached"] is False
+    assert len(in_process) == len(QUICK_SEEDS)
+    monkeypatch.setattr(proof, "QUICK_CASES", (replace(BY_KEY["B"], steps=512, bar=-100.0),))
+    assert CliRunner().invoke(studies, ["prove", "--quick", "--out", str(tmp_path)]).exit_code == 0
+    assert CliRunner().invoke(studies, ["prove", "--quick", "--write"]).exit_code == 2
 
 
 @pytest.mark.learning
