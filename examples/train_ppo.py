@@ -12,7 +12,7 @@ from foretrade.envs.episodes import Episodes
 from foretrade.markets.splits import Blocks
 
 
-def main(steps: int = 98_304, folder: str = "runs/train_ppo") -> None:
+def main(steps: int = 1_048_576, folder: str = "runs/train_ppo") -> None:
     bars = foretrade.load("sp500")
     rows = Blocks(train="2003-01-01", validation="2012-01-01", test="2014-01-01").rows(bars)
 

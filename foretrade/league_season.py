@@ -21,12 +21,12 @@ from foretrade.backtests.contest import (
 from foretrade.backtests.standings import median_seed
 from foretrade.backtests.worth import Coalitions, coalitions
 from foretrade.counting import record_checkpoints
-from foretrade.experiment import PolicyTask, policy_tasks, train_policies
 from foretrade.forecasting import forecast
 from foretrade.job import Job
 from foretrade.league_tasks import FOLDER, Task, Tasks, do, result
 from foretrade.lineup import forecasters, sees
 from foretrade.markets.rules import Rules
+from foretrade.policies import PolicyTask, policy_tasks, train_policies
 from foretrade.progress import progress
 from foretrade.rundir import RunDirectory
 from foretrade.workers import run_parallel

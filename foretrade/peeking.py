@@ -37,7 +37,7 @@ SEEDS = {"sp500": 3, "made": 6}
 def cases(*, quick: bool) -> list[Case]:
     """What takes longest first."""
     if quick:
-        return [Case("made", name, 0, 8192, 20, 0.25) for name in ("forest", "ridge")]
+        return [Case("made", name, 0, 327_680, 20, 0.25) for name in ("forest", "ridge")]
     return [
         Case(market, name, seed, AGENT.steps)
         for market, seeds in SEEDS.items()

@@ -15,9 +15,10 @@ from rich.console import Console
 from foretrade.config import ConfigError, Experiment, from_dict
 from foretrade.counting import record_checkpoints
 from foretrade.errors import ForetradeError
-from foretrade.experiment import PolicyTask, policy_tasks, run_steps, train_policies
+from foretrade.experiment import run_steps
 from foretrade.forecasting import members_of
 from foretrade.job import Job
+from foretrade.policies import PolicyTask, policy_tasks, train_policies
 from foretrade.rundir import RunDirectory
 from foretrade.search_space import TuneConfig
 from foretrade.workers import WorkerError

@@ -12,7 +12,7 @@ import torch
 from tiny_training import ALGORITHMS, TINY, each_algorithm, markets
 
 from foretrade.agents.training import train
-from foretrade.experiment import POLICY_FILES, PolicyTask, run_policy_task
+from foretrade.policies import POLICY_FILES, PolicyTask, run_policy_task
 from foretrade.storage import file_hash
 from foretrade.workers import run_parallel
 

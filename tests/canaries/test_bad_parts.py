@@ -224,7 +224,21 @@ class TooFewActions(Constant):
         return np.zeros(1)
 
 
+class MixesMemories(Constant):
+    """Decides by what all accounts saw one bar before."""
+
+    past = [0.0]
+
+    def reset(self):
+        self.past[0] = 0.0
+
+    def weights(self, observation):
+        before, self.past[0] = self.past[0], float(observation[:, 0].mean())
+        return np.full(len(observation), np.clip(before, -1, 1))
+
+
 AGENTS = {
+    "check_remembers_each_account_apart": MixesMemories,
     "check_decides_the_same_again": Remembers,
     "check_decides_many_as_one_by_one": LooksAtItsNeighbours,
     "check_decides_within_the_action_space": TooFewActions,

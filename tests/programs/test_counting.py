@@ -107,7 +107,7 @@ def test_nothing_is_counted_twice(first):
 
 def test_other_settings_add_up_and_deflate_the_first_run(first, runs):
     before, known = build_report(first), state(first)
-    second = job_of(runs / "second", "ppo.checkpoints=8", "ppo.learning_rate=0.003")
+    second = job_of(runs / "second", "ppo.checkpoints=8", "ppo.learning_rate=0.002")
     run_steps(second, ("forecast", "train"))
     assert len(trials(second, "validation")) == 4 + 16
     after = build_report(first)

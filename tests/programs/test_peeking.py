@@ -22,7 +22,7 @@ from foretrade.peeking_markets import Arm, Case, Found, disguised, made_setting,
 def found(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("FORETRADE_CACHE", str(tmp_path_factory.mktemp("cache")))
-        return run_case(Case("made", "forest", 0, steps=8192, trees=10, scale=0.1))
+        return run_case(Case("made", "forest", 0, steps=327_680, trees=10, scale=0.1))
 
 
 def test_who_peeked_believes_in_far_more_than_he_gets(found):
