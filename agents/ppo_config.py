@@ -36,7 +36,7 @@ class PPOConfig(TrainingConfig):
     learning_rate: float = 3e-3
     gamma: float = 0.95
     activation: Activation = "relu"
-    averaged_share: float = 0.5
+    averaged_share: float = 0.3
     batch_size: int = 8_192
     epochs: int = 2
     gae_lambda: float = 0.8
