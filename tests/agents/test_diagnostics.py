@@ -29,8 +29,10 @@ from foretrade.markets.synthetic import random_walk
 from foretrade.markets.table import Column, Table
 
 SHORT = PPOConfig(
-    steps=16_384, environments=16, rollout_bars=64, batch_size=256, episode_bars=100, checkpoints=4
-)
+    steps=16_384, environments=16, rollout_bars=64, batch_size=256, episode_bars=100, checkpoints=4,
+    epochs=5, learning_rate=1e-3, gamma=0.9, gae_lambda=0.95, activation="tanh", averaged_share=0.0,
+    reward_scale=100.0, log_std_init=-0.5,
+)  # fmt: skip
 FREE = Costs(fee_bps=0.0, half_spread_bps=0.0)
 
 

@@ -23,7 +23,7 @@ from rich.console import Console
 from sklearn.base import BaseEstimator
 from threadpoolctl import threadpool_limits
 
-from foretrade import experiment, forecasting, league_season
+from foretrade import experiment, forecasting, league_season, policies
 from foretrade import league as program
 from foretrade.agents.store import load_policy
 from foretrade.backtests.contest import asked_weights, read_played
@@ -131,7 +131,7 @@ def league():
         return [function(item) for item in items]
 
     with pytest.MonkeyPatch.context() as patch, threadpool_limits(1):
-        for module in (experiment, forecasting, league_season, program):
+        for module in (experiment, forecasting, league_season, policies, program):
             patch.setattr(module, "run_parallel", one_by_one)
         yield program.league
 

@@ -20,7 +20,7 @@ import pytest
 from rich.console import Console
 from threadpoolctl import threadpool_limits
 
-from foretrade import experiment, forecasting
+from foretrade import experiment, forecasting, policies
 from foretrade.backtests.deflation import expected_best_sharpe
 from foretrade.config import ConfigError, read_config
 from foretrade.counting import faults, ledger_of
@@ -115,7 +115,7 @@ def in_this_process():
         return [function(item) for item in items]
 
     with pytest.MonkeyPatch.context() as patch, threadpool_limits(1):
-        for module in (experiment, forecasting):
+        for module in (experiment, forecasting, policies):
             patch.setattr(module, "run_parallel", one_by_one)
         yield
 
@@ -257,14 +257,14 @@ def test_settings_of_forecasts_get_forecasts_of_their_own(source, tmp_path):
 
 
 def test_a_training_that_must_not_go_on_is_told_and_the_others_do(gridded, monkeypatch, tmp_path):
-    real = experiment.run_policy_task
+    real = policies.run_policy_task
 
     def fails(task):
         if task.config.learning_rate == 0.1 and task.config.gamma == 0.5:
             raise ForetradeError("the loss is not finite")
         real(task)
 
-    monkeypatch.setattr(experiment, "run_policy_task", fails)
+    monkeypatch.setattr(policies, "run_policy_task", fails)
     job = job_at(tmp_path / "run", gridded.config)
     page = tune(job)
     rows, whole = table(job), table(gridded)
@@ -277,14 +277,14 @@ def test_a_training_that_must_not_go_on_is_told_and_the_others_do(gridded, monke
     def dies(task):
         raise WorkerError("out of memory")
 
-    monkeypatch.setattr(experiment, "run_policy_task", dies)
+    monkeypatch.setattr(policies, "run_policy_task", dies)
     with pytest.raises(WorkerError, match="out of memory"):
         tune(job_at(tmp_path / "other", gridded.config))
 
     def never(task):
         raise ForetradeError("nothing works")
 
-    monkeypatch.setattr(experiment, "run_policy_task", never)
+    monkeypatch.setattr(policies, "run_policy_task", never)
     with pytest.raises(RunError, match="no trial could be tried; the first one: nothing works"):
         tune(job_at(tmp_path / "none", gridded.config))
 
@@ -343,7 +343,7 @@ SPACE_KEYS = ("ppo.learning_rate", "ppo.epochs", "ppo.net_arch")
 def test_a_search_that_was_stopped_goes_on_to_the_same_bytes(searched, tmp_path, monkeypatch):
     """Before, in and after the training of each policy."""
     job = job_at(tmp_path / "run", searched.config)
-    real, stops = experiment.run_policy_task, iter(range(100))
+    real, stops = policies.run_policy_task, iter(range(100))
 
     def stopped(task):
         when = next(stops) % 3
@@ -353,7 +353,7 @@ def test_a_search_that_was_stopped_goes_on_to_the_same_bytes(searched, tmp_path,
         if when == 1:
             raise KeyboardInterrupt
 
-    monkeypatch.setattr(experiment, "run_policy_task", stopped)
+    monkeypatch.setattr(policies, "run_policy_task", stopped)
     interruptions = 0
     while True:
         try:
