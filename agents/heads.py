@@ -82,10 +82,7 @@ class CategoricalHead:
 
     def log_prob(self, outputs: Tensor, actions: Tensor) -> Tensor:
         chosen = [
-            part.log_softmax(1).gather(1, action)
-            for part, action in zip(
-                torch.split(outputs, self.sizes, 1), torch.split(actions, 1, 1), strict=True
-            )
+            part.log_softmax(1).gather(1, action) for part, action in self._choices(outputs, actions)
         ]
         return torch.cat(chosen, 1).sum(1)
 
@@ -98,9 +95,7 @@ class CategoricalHead:
 
     def slope(self, outputs: Tensor, actions: Tensor, weights: Tensor, each: float) -> Tensor:
         slopes = []
-        for part, action in zip(
-            torch.split(outputs, self.sizes, 1), torch.split(actions, 1, 1), strict=True
-        ):
+        for part, action in self._choices(outputs, actions):
             logs = part.log_softmax(1)
             probabilities = logs.exp()
             slope = probabilities * -weights[:, None]

@@ -28,16 +28,20 @@ def settled(config: Config, market: MarketEnv) -> Config:
     (turnover, risk) does not drown it. ``reward_scale`` becomes one over that standard deviation, so
     that the value network meets numbers of the order of one on every market.
     """
-    spread = getattr(config, "log_std_init", None)
+    asked = getattr(config, "log_std_init", None)
+    if "auto" not in (asked, config.reward_scale):
+        return config
+    spreads = LOG_STDS if asked == "auto" else (asked,)
+    if not isinstance(market.action_space, gymnasium.spaces.Box):
+        spreads = spreads[:1]  # choices are drawn all alike
+    for spread in spreads:
+        mean, std = _rewards(market, spread)
+        if -mean <= DEAREST * std:
+            break
     chosen: dict[str, Any] = {}
-    if spread == "auto":
-        for spread in LOG_STDS:
-            mean, std = _rewards(market, spread)
-            if -mean <= DEAREST * std:
-                break
+    if asked == "auto":
         chosen["log_std_init"] = spread
     if config.reward_scale == "auto":
-        _, std = _rewards(market, spread)
         chosen["reward_scale"] = 1 / std if 0 < std < np.inf else 1.0
     return replace(config, **chosen)
 

@@ -29,7 +29,7 @@ ACTIVATIONS: Mapping[Activation, type[torch.nn.Module]] = {
     "tanh": torch.nn.Tanh,
     "relu": torch.nn.ReLU,
 }
-FORMAT = 2
+FORMAT = 3
 
 
 class PolicyFileError(ForetradeError, ValueError):
@@ -49,6 +49,7 @@ class PolicySpec:
         log_std_init: Initial log standard deviation of a Gaussian policy.
         network: Whose policy it is: that of PPO and A2C, of recurrent PPO, of SAC or of TD3.
         lstm_units: Width of a recurrent policy's LSTM.
+        unit_actions: Whether the network gives a box as −1 to 1, whatever the bounds of the market's.
     """
 
     entries: tuple[str, ...]

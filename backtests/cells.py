@@ -25,5 +25,6 @@ def interval(low: float, high: float, form: str = ".2f") -> str:
 
 def markdown(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """A table in GitHub's Markdown, the first column to the left."""
-    lines = [header, ["---", *["--:"] * (len(header) - 1)], *rows]
+    ruler = ["---", *["--:"] * (len(header) - 1)]
+    lines = [header, ruler, *([cell.replace("|", "\\|") for cell in row] for row in rows)]
     return "\n".join("| " + " | ".join(line) + " |" for line in lines) + "\n"

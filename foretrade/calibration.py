@@ -8,7 +8,6 @@ measurement has done is kept in the cache of forecasts.
 from __future__ import annotations
 
 import argparse
-import inspect
 from collections.abc import Iterator, Sequence
 from dataclasses import fields
 from pathlib import Path
@@ -19,10 +18,10 @@ from rich.console import Console
 from scipy import stats
 
 from foretrade.calibration_markets import NOISES, Case, Decisions, run_case
-from foretrade.forecasters.rolling import LIBRARIES, cache_folder
+from foretrade.forecasters.rolling import cache_folder
 from foretrade.measuring import markdown_table, measured, write_measured
 from foretrade.pages import COLOURS, axes_of, svg
-from foretrade.storage import code_hash, file_hash, library_versions, write_text
+from foretrade.storage import write_text
 
 DOCUMENT = Path(__file__).parents[1] / "docs" / "calibration.md"
 PICTURE = Path(__file__).parents[1] / "examples" / "power.svg"
@@ -52,13 +51,11 @@ def measure(cases: Sequence[Case], *, folder: Path, workers: int, console: Conso
     Args:
         folder: Keeps what is finished, under the hash of everything that it depends on.
     """
-    own = file_hash(Path(inspect.getfile(run_case)))
-    code = [own, code_hash("markets", "forecasters", "backtests"), *library_versions(*LIBRARIES)]
     found = measured(
         run_case,
         cases,
         title="calibrate",
-        code=code,
+        depends_on=("markets", "forecasters", "backtests"),
         folder=folder,
         workers=workers,
         console=console,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
@@ -12,9 +13,19 @@ import numpy as np
 from rich.console import Console
 from scipy import stats
 
+from foretrade.backtests.cells import markdown
 from foretrade.errors import ForetradeError
 from foretrade.progress import progress
-from foretrade.storage import content_hash, read_json, write_json, write_text
+from foretrade.rundir import LIBRARIES
+from foretrade.storage import (
+    code_hash,
+    content_hash,
+    file_hash,
+    library_versions,
+    read_json,
+    write_json,
+    write_text,
+)
 from foretrade.workers import run_parallel
 
 MARKER = "<!-- measured -->"
@@ -47,7 +58,8 @@ def measured(
     cases: Sequence[Case],
     *,
     title: str,
-    code: Sequence[str],
+    depends_on: Sequence[str],
+    settings: str = "",
     folder: Path,
     workers: int,
     console: Console,
@@ -57,9 +69,13 @@ def measured(
 
     Args:
         title: Of the bar of progress.
-        code: Hashes of everything but the case that the results depend on.
-        folder: Keeps what is finished, under the hash of everything that it depends on.
+        depends_on: Folders of the package whose code the results depend on, beside the module of
+            ``function`` and the libraries.
+        settings: What else they depend on.
+        folder: Keeps what is finished, under the hash of all this and of the cases.
     """
+    own = file_hash(Path(inspect.getfile(function)))
+    code = [own, code_hash(*depends_on), *library_versions(*LIBRARIES), settings]
     steps = range(0, len(cases), cases_per_unit)
     units = []
     for part in (tuple(cases[k : k + cases_per_unit]) for k in steps):
@@ -97,10 +113,9 @@ def with_interval(values: Sequence[float]) -> str:
 
 
 def markdown_table(rows: Iterable[Sequence[str]]) -> str:
-    """The first row is the head; numbers stand to the right of the first column."""
+    """The first row is the head."""
     head, *body = rows
-    lines = [head, ["---", *["--:"] * (len(head) - 1)], *body]
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+    return markdown(head, body).rstrip()
 
 
 def write_measured(document: Path, text: str) -> None:

@@ -4,7 +4,6 @@ forecasters had already seen, and what it then earns.
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -26,8 +25,6 @@ from foretrade.peeking_markets import (
     index_setting,
     run_case,
 )  # fmt: skip
-from foretrade.rundir import LIBRARIES
-from foretrade.storage import code_hash, file_hash, library_versions
 
 WAYS = {"in-sample": "in_sample", "walk-forward": "walk_forward"}  # and their fields of Found
 TITLES = {"made": "A market with a weak drift", "sp500": "S&P 500"}
@@ -50,17 +47,12 @@ def measure(
     chosen: Sequence[Case], *, workers: int, console: Console, folder: Path | None = None
 ) -> list[tuple[Case, Found]]:
     """Train and play all cases, in processes; goes on where it was interrupted."""
-    code = [
-        file_hash(Path(inspect.getfile(run_case))),
-        code_hash("markets", "markets/known", "forecasters", "envs", "agents", "backtests"),
-        *library_versions(*LIBRARIES),
-        repr(AGENT),
-    ]
     found = measured(
         run_case,
         chosen,
         title="peek",
-        code=code,
+        depends_on=("markets", "markets/known", "forecasters", "envs", "agents", "backtests"),
+        settings=repr(AGENT),
         folder=folder or cache_folder() / "peeking",
         workers=workers,
         console=console,

@@ -17,7 +17,6 @@ from typing import Any, TypeAlias
 import numpy as np
 from rich.console import Console
 
-from foretrade import proof_exam
 from foretrade.agents.ppo_config import PPOConfig
 from foretrade.envs.episodes import Episodes
 from foretrade.envs.known import known_env
@@ -31,8 +30,7 @@ from foretrade.markets.known.quadratic import QuadraticMarket
 from foretrade.markets.known.regimes import RegimeMarket
 from foretrade.measuring import measured
 from foretrade.proof_exam import Exam, Played, actions_of
-from foretrade.rundir import LIBRARIES
-from foretrade.storage import code_hash, file_hash, library_versions
+from foretrade.storage import file_hash
 
 PROOF = PPOConfig(steps=4_000_000, checkpoints=1)
 """The defaults, for longer, and the last policy: a choice by noisy returns would be one by luck."""
@@ -175,18 +173,13 @@ def prove(
     Args:
         folder: Keeps what is finished; default: in the cache of forecasts.
     """
-    own = [file_hash(Path(inspect.getfile(part))) for part in (Case, proof_exam)]
-    code = [
-        *own,
-        code_hash("markets", "markets/known", "envs", "agents"),
-        *library_versions(*LIBRARIES),
-        f"{PROOF} {TRAINING_BARS} {VALIDATION_BARS} {ACCOUNTS}",
-    ]
+    exam = file_hash(Path(inspect.getfile(Exam)))
     found = measured(
         examine,
         [Training(case, seed) for case in cases for seed in seeds],
         title="prove",
-        code=code,
+        depends_on=("markets", "markets/known", "envs", "agents"),
+        settings=f"{exam} {PROOF} {TRAINING_BARS} {VALIDATION_BARS} {ACCOUNTS}",
         folder=folder or cache_folder() / "proof",
         workers=workers,
         console=console,

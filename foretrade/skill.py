@@ -6,7 +6,6 @@ leaves behind can be told from what was never there.
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -19,9 +18,7 @@ from foretrade.backtests.vega import Chart
 from foretrade.forecasters.rolling import cache_folder
 from foretrade.markets.costs import BPS
 from foretrade.measuring import markdown_table, mean_interval, measured, with_interval
-from foretrade.rundir import LIBRARIES
 from foretrade.skill_markets import AGENT, Case, Found, market_of, run_case
-from foretrade.storage import code_hash, file_hash, library_versions
 
 COSTS_BPS = (0.0, 5.0, 20.0, 50.0)
 SKILLS = (0.1, 0.25, 0.5, 0.75, 1.0)
@@ -50,17 +47,12 @@ def measure(
     chosen: Sequence[Case], *, workers: int, console: Console, folder: Path | None = None
 ) -> list[tuple[Case, Found]]:
     """Play all cases, in processes; goes on where it was interrupted."""
-    code = [
-        file_hash(Path(inspect.getfile(run_case))),
-        code_hash("markets", "markets/known", "envs", "agents", "backtests"),
-        *library_versions(*LIBRARIES),
-        repr(AGENT),
-    ]
     found = measured(
         run_case,
         chosen,
         title="skill",
-        code=code,
+        depends_on=("markets", "markets/known", "envs", "agents", "backtests"),
+        settings=repr(AGENT),
         folder=folder or cache_folder() / "skill",
         workers=workers,
         console=console,

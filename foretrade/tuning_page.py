@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from foretrade.backtests.cells import markdown
 from foretrade.backtests.deflation import expected_best_sharpe
 from foretrade.backtests.selection import Lead, lead_of_the_best
 from foretrade.config import Experiment, changed
@@ -120,7 +121,7 @@ class TuningPage:
         header, rows = self.table()
         lines = [f"# Tuning of {self.config.name}", ""]
         lines += [line for text in self.verdict() for line in (text, "")]
-        lines += [_row(header), "|---" + "|---:" * (len(header) - 1) + "|", *map(_row, rows), ""]
+        lines.append(markdown(header, rows))
         space = self.config.tune
         seeds = range(self.config.seed, self.config.seed + space.seeds)
         lines.append(
@@ -176,7 +177,3 @@ class TuningPage:
 
 def _cell(value: Any) -> str:
     return f"{value:.4g}" if isinstance(value, float) else toml_value(value)
-
-
-def _row(cells: Sequence[str]) -> str:
-    return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"

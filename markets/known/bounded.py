@@ -11,13 +11,12 @@ from scipy.optimize import brentq
 from scipy.special import ndtr
 
 from foretrade.markets.arrays import Floats
-from foretrade.markets.costs import Costs
 from foretrade.markets.known.market import (
-    FIXED_NOTIONAL,
     KnownMarket,
     Optimum,
     autoregression,
     bars_of,
+    one_unit,
     table_of,
 )
 
@@ -142,17 +141,8 @@ class BoundedMarket:
         changes = rng.normal(0.0, self.noise_std if noisy else 0.0, bars)
         changes[1:] += signal[:-1]
         made = bars_of(changes, price=price, source=f"bounded market, seed {seed}")
-        return KnownMarket(
-            bars=made,
-            signals=table_of(made, signal[:, None], [self.signal_std]),
-            bounds=(-1.0, 1.0),
-            notional=price,
-            costs=Costs(0.0, 0.0, 0.0, 0.0, fee_per_unit=self.cost),
-            rules=FIXED_NOTIONAL,
-            risk_aversion=0.0,
-            variance=(self.noise_std / made.close) ** 2,
-            optimum=self.optimum(),
-        )
+        signals = table_of(made, signal[:, None], [self.signal_std])
+        return one_unit(made, signals, cost=self.cost, noise_std=self.noise_std, optimum=self.optimum())
 
 
 def _legendre(q: float) -> tuple[Floats, Floats]:

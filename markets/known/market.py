@@ -91,6 +91,27 @@ def bars_of(changes: Floats, *, price: float, source: str) -> Bars:
     )
 
 
+def one_unit(
+    bars: Bars, signals: Table, *, cost: float, noise_std: float, optimum: Optimum
+) -> KnownMarket:
+    """A position of at most one unit, long or short, of which each one traded costs ``cost``.
+
+    Args:
+        noise_std: Of the price change, in quote currency.
+    """
+    return KnownMarket(
+        bars=bars,
+        signals=signals,
+        bounds=(-1.0, 1.0),
+        notional=float(bars.close[0, 0]),
+        costs=Costs(0.0, 0.0, 0.0, 0.0, fee_per_unit=cost),
+        rules=FIXED_NOTIONAL,
+        risk_aversion=0.0,
+        variance=(noise_std / bars.close) ** 2,
+        optimum=optimum,
+    )
+
+
 def table_of(bars: Bars, signals: Floats, std: Sequence[float]) -> Table:
     """Signals ``[bars, signals]``, each known at its bar's close, in units of its standard deviation.
 

@@ -7,8 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from foretrade.markets.arrays import Floats
-from foretrade.markets.costs import Costs
-from foretrade.markets.known.market import FIXED_NOTIONAL, KnownMarket, Optimum, bars_of, table_of
+from foretrade.markets.known.market import KnownMarket, Optimum, bars_of, one_unit, table_of
 
 
 @dataclass(frozen=True)
@@ -70,14 +69,5 @@ class RegimeMarket:
         changes = rng.normal(0.0, self.noise_std if noisy else 0.0, bars)
         changes[1:] += self.drift * sign[:-1]
         made = bars_of(changes, price=price, source=f"regime market, seed {seed}")
-        return KnownMarket(
-            bars=made,
-            signals=table_of(made, sign[:, None], [1.0]),
-            bounds=(-1.0, 1.0),
-            notional=price,
-            costs=Costs(0.0, 0.0, 0.0, 0.0, fee_per_unit=self.cost),
-            rules=FIXED_NOTIONAL,
-            risk_aversion=0.0,
-            variance=(self.noise_std / made.close) ** 2,
-            optimum=self.optimum(),
-        )
+        signals = table_of(made, sign[:, None], [1.0])
+        return one_unit(made, signals, cost=self.cost, noise_std=self.noise_std, optimum=self.optimum())

@@ -63,7 +63,7 @@ def damaged(folder, target, *, tensors=None, spec=None):
         ({"tensors": lambda b: b[:-10]}, "does not match the SHA-256"),
         ({"tensors": lambda b: b[:-1] + bytes([b[-1] ^ 1])}, "does not match the SHA-256"),
         ({"spec": lambda b: b[:-10]}, "not valid JSON"),
-        ({"spec": lambda b: b.replace(b'"format": 2', b'"format": 9')}, "format 9, expected 2"),
+        ({"spec": lambda b: b.replace(b'"format": 3', b'"format": 2')}, "format 2, expected 3"),
         ({"spec": lambda b: b.replace(b"64", b"32", 1)}, "cannot be read"),
         ({"spec": lambda b: b.replace(b'"relu"', b'"eval"')}, "cannot be read"),
     ],

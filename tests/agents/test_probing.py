@@ -10,13 +10,14 @@ import torch
 from numpy.testing import assert_allclose
 from tiny_training import KILLED, TINY, markets
 
+from foretrade.agents import probing
 from foretrade.agents.averaging import PolicyAverage
 from foretrade.agents.ppo_config import PPOConfig
 from foretrade.agents.probing import LOG_STDS, settled
 from foretrade.agents.store import load_policy
 from foretrade.agents.training import train
 from foretrade.agents.vector import MarketVecEnv
-from foretrade.envs.actions import UnitActions
+from foretrade.envs.actions import PositionActions, UnitActions
 from foretrade.markets.costs import Costs
 
 
@@ -36,8 +37,22 @@ def test_rewards_come_out_of_the_order_of_one(walk):
         environments.step_async(np.random.default_rng(0).choice([-1.0, 1.0], (32, 1)))
         rewards.append(environments.step_wait()[1])
     assert 0.5 < np.std(rewards) < 2
-    double = settled(PPOConfig(), markets(walk, costs=Costs(0, 0, 0, 0))[0])
-    assert double == settled(PPOConfig(), markets(walk, costs=Costs(0, 0, 0, 0))[0])
+
+
+def test_the_same_market_settles_the_same_numbers(walk):
+    once, again = (settled(PPOConfig(), markets(walk)[0]) for _ in range(2))
+    assert once == again
+    assert (
+        once.reward_scale
+        != settled(PPOConfig(), markets(walk, costs=Costs(fee_bps=200))[0]).reward_scale
+    )
+
+
+def test_choices_are_tried_once(walk, monkeypatch):
+    tried = []
+    monkeypatch.setattr(probing, "_rewards", lambda market, spread: tried.append(spread) or (-1.0, 1.0))
+    settled(PPOConfig(), markets(walk, actions=PositionActions())[0])
+    assert len(tried) == 1
 
 
 def test_it_explores_less_widely_where_noise_is_dear(walk):

@@ -36,7 +36,12 @@ def square(case):
 
 
 def run(folder, numbers, **options):
-    settings = {"title": "squares", "code": ["1"], "workers": 1, "console": Console(file=StringIO())}
+    settings = {
+        "title": "squares",
+        "depends_on": ["markets"],
+        "workers": 1,
+        "console": Console(file=StringIO()),
+    }
     return measured(square, [Case(n) for n in numbers], folder=folder, **(settings | options))
 
 
@@ -47,7 +52,7 @@ def test_what_was_measured_is_kept_by_content(tmp_path, monkeypatch):
     (kept,) = (path for path in tmp_path.glob("*.json") if "9" in path.read_text())
     kept.write_text('[{"square": 10}]')
     assert run(tmp_path, [1, 2, 3], cases_per_unit=2)[-1] == {"square": 10}  # read, not computed anew
-    assert run(tmp_path, [3], code=["2"]) == [{"square": 9}]  # other code, other results
+    assert run(tmp_path, [3], settings="2") == [{"square": 9}]  # on other terms, other results
 
 
 def test_the_interval_of_a_mean_is_students():

@@ -128,8 +128,9 @@ def test_an_interrupted_run_goes_on_to_the_same_bytes(finished, tmp_path):
     def start() -> subprocess.Popen[str]:
         pipe = subprocess.PIPE
         return subprocess.Popen(
-            command, env=environment, stdout=pipe, stderr=pipe, text=True, start_new_session=True
-        )
+            command, env=environment, stdout=pipe, stderr=pipe, text=True, start_new_session=True,
+            preexec_fn=hear_interrupts,
+        )  # fmt: skip
 
     first = start()
     wait_for(lambda: list(cache.rglob("fold-*.safetensors")), first)
@@ -144,6 +145,11 @@ def test_an_interrupted_run_goes_on_to_the_same_bytes(finished, tmp_path):
     second.communicate()
     foretrade("run", out, cache=cache)
     assert results(out) == results(folder)
+
+
+def hear_interrupts() -> None:
+    """Also when the tests run in the background of a shell, which lets its jobs ignore them."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def wait_for(condition, process: subprocess.Popen[str]) -> None:

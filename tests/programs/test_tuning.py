@@ -238,7 +238,7 @@ def test_the_page_says_what_of_it_may_be_luck(gridded):
     luck = expected_best_sharpe(16, 1 / bars)
     assert "16 checkpoints were looked at. The best of as many without any skill" in text
     assert f"would show {luck:.4f} on {bars} bars" in text
-    assert text.count("\n| ") == 5
+    assert text.count("\n| ") == 2 + 4
     printed = StringIO()
     print_tuning(Console(file=printed, width=120), gridded.run.path / "tune", tune(gridded))
     assert f"Best of 4 trials: number {number}" in printed.getvalue()
