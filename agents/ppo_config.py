@@ -21,13 +21,15 @@ class PPOConfig(TrainingConfig):
     Args:
         batch_size, epochs: Of an update.
         gae_lambda: Of the generalised advantage estimate.
-        clip_range, entropy_coefficient, value_coefficient: Of the loss.
+        clip_range, value_coefficient: Of the loss.
+        entropy_coefficient: Of the loss; ``"auto"`` depends on the kind of actions.
         log_std_init: Initial log standard deviation of continuous actions, in half ranges; ``"auto"``
-            explores as widely as is not too dear, see :func:`foretrade.agents.probing.settled`.
+            explores as widely as is not too dear. For both see :func:`foretrade.agents.probing.settled`.
 
     Returns are mostly noise: many short rollouts see more of it at once, few epochs learn less of it by
     heart, and a short trace (``gae_lambda``) with a longer ``gamma`` leaves the rest to the value
-    network, which averages it. docs/proof.md tells what each setting gave.
+    network, which averages it. The entropy keeps choices that seem alike open until enough has been
+    seen to tell them apart. docs/proof.md tells what each setting gave.
     """
 
     steps: int = 1_048_576
@@ -41,7 +43,7 @@ class PPOConfig(TrainingConfig):
     epochs: int = 2
     gae_lambda: float = 0.8
     clip_range: float = 0.2
-    entropy_coefficient: float = 0.0
+    entropy_coefficient: float | Auto = "auto"
     value_coefficient: float = 0.5
     log_std_init: float | Auto = "auto"
 
@@ -56,5 +58,7 @@ class PPOConfig(TrainingConfig):
             raise ValueError(
                 f"batch_size = {self.batch_size} must divide environments × rollout_bars = {rollout}"
             )
+        if self.entropy_coefficient != "auto" and not self.entropy_coefficient >= 0:
+            raise ValueError('entropy_coefficient must not be negative, or "auto"')
         if not (0 <= self.gae_lambda <= 1 and 0 < self.clip_range < 1):
             raise ValueError("gae_lambda must be from 0 to 1, clip_range between 0 and 1")

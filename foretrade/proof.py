@@ -35,7 +35,7 @@ from foretrade.storage import file_hash
 PROOF = PPOConfig(steps=4_000_000, checkpoints=1)
 """The defaults, for longer, and the last policy: a choice by noisy returns would be one by luck."""
 
-TRAINING_BARS, VALIDATION_BARS = 200_000, 500
+TRAINING_BARS, VALIDATION_BARS = 1_500_000, 500
 ACCOUNTS = 100  # of the exam
 SIGNALS = tuple(np.linspace(-3.0, 3.0, 61).round(3).tolist())  # of the curves
 LARGEST_EXPOSURE, LARGEST_TURNOVER = 0.1, 0.02  # where nothing can be earned
@@ -99,11 +99,11 @@ ONE, TWO = QuadraticMarket(), QuadraticMarket((0.5, 0.02), (1.0, 1.0), (0.001, 0
 PART = (-0.25, 0.0, 0.25)  # where nearly all positions of market A are
 LEAK = BoundedMarket(persistence=0.0, noise_std=0.0, cost=0.0005)
 CASES = (
-    Case("A1", "one signal, quadratic cost", ONE, False, 0.99, 8_000_000, PART),
-    Case("A2", "two signals, quadratic cost", TWO, False, 0.99, 8_000_000, PART),
+    Case("A1", "one signal, quadratic cost", ONE, False, 0.99, 16_000_000, PART),
+    Case("A2", "two signals, quadratic cost", TWO, False, 0.99, 16_000_000, PART),
     Case("B", "proportional cost", BoundedMarket(), True, 0.97),
-    Case("B weight", "proportional cost", BoundedMarket(), False, 0.95),
-    Case("C", "two regimes", RegimeMarket(), True, 0.98),
+    Case("B weight", "proportional cost", BoundedMarket(), False, 0.95, 8_000_000),
+    Case("C", "two regimes", RegimeMarket(), True, 0.98, 12_000_000),
     Case("H", "leaked future", LEAK, True, 0.99),
     Case("G", "nothing to learn", NullMarket(), True, 0.0),
 )

@@ -79,7 +79,8 @@ def chart(results: Results) -> Chart:
 def write(results: Results, folder: Path, *, quick: bool) -> None:
     """Write ``proof.md``, ``proof.csv`` (a line a training), ``proof.json`` (with the curves) and
     ``proof.svg`` into a folder."""
-    write_text(folder / "proof.md", f"{report(results, quick=quick)}\n")
+    shown = "![Learned and best positions](proof.svg)"
+    write_text(folder / "proof.md", f"{report(results, quick=quick)}\n\n{shown}\n")
     write_text(folder / "proof.csv", _csv(results))
     write_json(
         folder / "proof.json",

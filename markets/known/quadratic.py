@@ -120,7 +120,7 @@ class QuadraticMarket:
         changes[1:] += signals[:-1] @ np.array(self.loading)
         made = bars_of(changes, price=price, source=f"quadratic market, seed {seed}")
         free = {"fee_bps": 0.0, "half_spread_bps": 0.0, "borrow_bps_per_year": 0.0}
-        reach = 5 * float(np.abs(self.aim) @ np.array(self.signal_std))
+        reach = 4 * float(np.linalg.norm(self.aim * np.array(self.signal_std)))
         return KnownMarket(
             bars=made,
             signals=table_of(made, signals, self.signal_std),

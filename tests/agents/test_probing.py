@@ -23,7 +23,8 @@ from foretrade.markets.costs import Costs
 
 def test_numbers_are_left_alone(walk):
     training, _ = markets(walk)
-    assert settled(TINY, training) == TINY
+    given = replace(TINY, entropy_coefficient=0.2)
+    assert settled(given, training) == given
 
 
 def test_rewards_come_out_of_the_order_of_one(walk):
@@ -46,6 +47,14 @@ def test_the_same_market_settles_the_same_numbers(walk):
         once.reward_scale
         != settled(PPOConfig(), markets(walk, costs=Costs(fee_bps=200))[0]).reward_scale
     )
+
+
+def test_the_entropy_follows_the_kind_of_actions(walk):
+    box, choices = (
+        settled(PPOConfig(), markets(walk, **options)[0]).entropy_coefficient
+        for options in ({}, {"actions": PositionActions()})
+    )
+    assert (box, choices) == (probing.BOX_ENTROPY, probing.CHOICE_ENTROPY)
 
 
 def test_choices_are_tried_once(walk, monkeypatch):
@@ -114,7 +123,9 @@ def test_the_mean_reaches_back_as_far_as_it_says():
     assert PolicyAverage(policy, 0.0, 8).policy is policy
 
 
-@pytest.mark.parametrize("changes", [{"averaged_share": -0.1}, {"reward_scale": 0.0}])
+@pytest.mark.parametrize(
+    "changes", [{"averaged_share": -0.1}, {"reward_scale": 0.0}, {"entropy_coefficient": -0.1}]
+)
 def test_settings_that_cannot_work_are_refused(changes):
     with pytest.raises(ValueError, match=next(iter(changes))):
         replace(KILLED["ppo"], **changes)
