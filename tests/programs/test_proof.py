@@ -163,8 +163,9 @@ def test_results_are_told_alike_everywhere(tiny, in_process, tmp_path):
         mine = [line for line in lines if line["case"] == case.key]
         for line, kept, one in zip(mine, part["outcomes"], outcomes, strict=True):
             assert float(line["reward"]) == kept["learned"]["reward"] == one.learned.reward
-    page = (tmp_path / "out" / "proof.md").read_text()
-    assert page == report(results, quick=True) + "\n"
+    page, _, picture = (tmp_path / "out" / "proof.md").read_text().rpartition("\n\n")
+    assert page == report(results, quick=True)
+    assert "(proof.svg)" in picture
     assert page.startswith(QUICK)
     assert len(page.splitlines()[-1].split(" | ")) == len(next(rows(results)))
     assert len(chart(results).spec["hconcat"]) == 2
