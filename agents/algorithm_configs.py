@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from foretrade.agents.ppo_config import PPOConfig
-from foretrade.agents.training_config import Activation, AlgorithmName, TrainingConfig, at_least
+from foretrade.agents.training_config import Activation, AlgorithmName, TrainingConfig, at_least, finite
 
 
 @dataclass(frozen=True)
@@ -32,6 +32,8 @@ class A2CConfig(TrainingConfig):
         super().__post_init__()
         if not 0 <= self.gae_lambda <= 1:
             raise ValueError("gae_lambda must be from 0 to 1")
+        finite(self, "entropy_coefficient", "value_coefficient")
+        finite(self, "log_std_init", least=-20.0)
 
 
 @dataclass(frozen=True)

@@ -51,7 +51,8 @@ class Checkpoints:
     identity: Mapping[str, str]
 
     def write(self, update: int, tensors: Tensors, facts: Facts) -> None:
-        """Keep the state after so many updates, and drop those that are no longer needed.
+        """Keep the state after so many updates, and drop those that are no longer needed: older ones,
+        and damaged ones of later updates, which :meth:`newest` has passed over.
 
         Raises:
             CheckpointError: A tensor is not finite.
@@ -67,8 +68,9 @@ class Checkpoints:
             head = {"format": FORMAT, "identity": dict(self.identity), "update": update}
             body = head | {"tensors": file_hash(temporary / "state.safetensors"), "facts": facts}
             write_json(temporary / "state.json", body | {"hash": content_hash(body)})
-        for old in self._folders()[KEPT:]:
-            shutil.rmtree(old)
+        newest = [folder for folder in self._folders() if folder.name <= f"update-{update:08d}"]
+        for folder in set(self._folders()) - set(newest[:KEPT]):  # what is ahead was damaged
+            shutil.rmtree(folder)
 
     def newest(self) -> tuple[Tensors, Facts] | None:
         """The newest state that is whole, None if there is none; what killed writers left is removed.

@@ -8,6 +8,7 @@ reads all of it, on the user's word.
 from __future__ import annotations
 
 import io
+import json
 import pickle
 import zipfile
 from dataclasses import replace
@@ -17,7 +18,7 @@ import torch
 from stable_baselines3.common.base_class import BaseAlgorithm
 
 from foretrade.agents.algorithms import policy_spec
-from foretrade.agents.store import NetworkAgent, PolicyAgent, PolicyFileError
+from foretrade.agents.store import ACTIVATIONS, NetworkAgent, PolicyAgent, PolicyFileError
 from foretrade.agents.training_config import TrainingConfig
 from foretrade.envs.market import MarketEnv
 
@@ -68,11 +69,12 @@ def policy_from_sb3_zip(path: Path, env: MarketEnv, config: TrainingConfig) -> P
 
     Args:
         config: Says what the network is: the class that of its algorithm; ``net_arch``, ``activation``
-            (and ``lstm_units``) what the model was trained with.
+            (and ``lstm_units``) what the model was trained with. The shapes of the tensors tell the
+            widths, the zip's text the activation; both are compared.
 
     Raises:
-        PolicyFileError: It is no such zip, holds something else than tensors, does not fit the network,
-            or a parameter is not finite.
+        PolicyFileError: It is no such zip, holds something else than tensors, does not fit the network
+            or its activation, or a parameter is not finite.
     """
     spec = replace(policy_spec(env, config), unit_actions=False)
     policy = spec.build()
@@ -83,6 +85,7 @@ def policy_from_sb3_zip(path: Path, env: MarketEnv, config: TrainingConfig) -> P
             f"{path}: the tensors do not fit a {config.label} policy with net_arch {config.net_arch} on "
             f"{len(spec.entries)} observed entries; give the settings it was trained with ({error})"
         ) from error
+    _check_activation(path, config)
     for name, tensor in policy.state_dict().items():
         if not torch.isfinite(tensor).all():
             raise PolicyFileError(f"{path}: parameter {name} is not finite")
@@ -90,12 +93,29 @@ def policy_from_sb3_zip(path: Path, env: MarketEnv, config: TrainingConfig) -> P
     return PolicyAgent(spec, policy)
 
 
+def _check_activation(path: Path, config: TrainingConfig) -> None:
+    """Compare with what the zip says in words: no shape tells the activation."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            given = json.loads(archive.read("data")).get("policy_kwargs", {})
+    except (OSError, zipfile.BadZipFile, KeyError, RuntimeError, ValueError, AttributeError) as error:
+        raise PolicyFileError(f"{path}: no zip of a stable-baselines3 model ({error})") from error
+    default = torch.nn.ReLU if config.needs_continuous_actions else torch.nn.Tanh
+    said = str(given.get("activation_fn", default)) if isinstance(given, dict) else ""
+    ours = ACTIVATIONS[config.activation].__name__
+    if not said.endswith(f".{ours}'>"):
+        raise PolicyFileError(
+            f"{path}: the model's activation is {said or 'not told'}, that of the config {ours}; give "
+            "the activation that it was trained with"
+        )
+
+
 def _tensors(path: Path) -> dict[str, torch.Tensor]:
     try:
         with zipfile.ZipFile(path) as archive:
             content = io.BytesIO(archive.read("policy.pth"))
         found = torch.load(content, map_location="cpu", weights_only=True)
-    except (OSError, zipfile.BadZipFile, KeyError, RuntimeError) as error:
+    except (OSError, EOFError, zipfile.BadZipFile, KeyError, RuntimeError) as error:
         raise PolicyFileError(f"{path}: no zip of a stable-baselines3 model ({error})") from error
     except pickle.UnpicklingError as error:
         raise PolicyFileError(f"{path}: policy.pth holds more than tensors; nothing was run") from error

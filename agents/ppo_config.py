@@ -11,6 +11,7 @@ from foretrade.agents.training_config import (
     Auto,
     TrainingConfig,
     at_least,
+    finite,
 )
 
 
@@ -58,7 +59,8 @@ class PPOConfig(TrainingConfig):
             raise ValueError(
                 f"batch_size = {self.batch_size} must divide environments × rollout_bars = {rollout}"
             )
-        if self.entropy_coefficient != "auto" and not self.entropy_coefficient >= 0:
-            raise ValueError('entropy_coefficient must not be negative, or "auto"')
+        finite(self, "value_coefficient")
+        finite(self, "entropy_coefficient", auto=True)
+        finite(self, "log_std_init", least=-20.0, auto=True)
         if not (0 <= self.gae_lambda <= 1 and 0 < self.clip_range < 1):
             raise ValueError("gae_lambda must be from 0 to 1, clip_range between 0 and 1")

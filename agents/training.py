@@ -33,7 +33,14 @@ from foretrade.agents.validation import play
 from foretrade.agents.vector import MarketVecEnv
 from foretrade.envs.market import MarketEnv
 from foretrade.markets.arrays import Floats
-from foretrade.storage import atomic_path, clear_partial, content_hash, library_versions, write_json
+from foretrade.storage import (
+    atomic_path,
+    clear_partial,
+    code_hash,
+    content_hash,
+    library_versions,
+    write_json,
+)
 
 STATES = 100  # kept in a training; one that is stopped loses a hundredth of its work, or one rollout
 LIBRARIES = ("numpy", "stable-baselines3", "torch")
@@ -64,7 +71,8 @@ def train(
     ``policy.json`` (the best checkpoint), ``validation.csv`` (steps, net log growth, Sharpe ratio a bar
     and :meth:`~foretrade.agents.validation.Play.figures` of every checkpoint: each is a trial),
     ``validation.npy`` (their simple returns ``[checkpoints, bars]``, zero after ruin), ``training.csv``
-    (what every update did, see :class:`TrainingRecord`), ``warnings.json`` (what a user should
+    (what every update did, see :class:`TrainingRecord`), ``settings.json`` (with numbers where the
+    configuration said ``"auto"``), ``warnings.json`` (what a user should
     notice, see :mod:`foretrade.agents.diagnostics`), ``progress.json`` and TensorBoard event files;
     while it goes on, ``checkpoints/``, from which a training that was stopped at any moment goes on to
     the same tensors. The same environments, configuration and seed give the same tensors on the same
@@ -83,8 +91,8 @@ def train(
     """
     torch.set_num_threads(1)
     check_before_training(training, config)
-    identity = _identity(training, validation, config, seed)
     config = settled(config, training)
+    identity = _identity(training, validation, config, seed)
     spec = policy_spec(training, config)
     assert config.reward_scale != "auto"
     environments = MarketVecEnv(
@@ -93,6 +101,7 @@ def train(
     model = build(config, spec, environments, seed=seed)
     model.set_logger(configure(str(folder / "tensorboard"), ["tensorboard"] if tensorboard else []))
     clear_partial(folder)
+    write_json(folder / "settings.json", {"algorithm": config.algorithm} | asdict(config))
     record = TrainingRecord(environments, folder)
     average = PolicyAverage(model.policy, config.averaged_share, config.updates)
     onlookers = [record, average, *callbacks]
@@ -176,10 +185,19 @@ class ChooseOnValidation(BaseCallback):
         for name in ("rewards", "new_obs", "actions"):
             if not np.isfinite(self.locals[name]).all():
                 raise TrainingError(
-                    f"step {self.num_timesteps}: {name} of the training environments are not finite; "
-                    "look for what is not in the prices, features or forecasts of the training block"
+                    f"step {self.num_timesteps}: {self._culprits(name)} of the training environments "
+                    "are not finite; look for what is not in the prices, features or forecasts of the "
+                    "training block"
                 )
         return not self.waits_in_vain
+
+    def _culprits(self, name: str) -> str:
+        """In words: which part of a step is not finite."""
+        if name != "new_obs":
+            return name
+        wrong = ~np.isfinite(self.locals[name]).all(axis=0)
+        entries = [entry for entry, bad in zip(self.agent.spec.entries, wrong, strict=True) if bad]
+        return f"observations ({', '.join(entries)})"
 
     def _on_rollout_end(self) -> None:
         self.update += 1
@@ -245,4 +263,5 @@ def _identity(
         "training market": content_hash(training.market),
         "validation market": content_hash(validation.market),
         "versions of libraries": ", ".join(library_versions(*LIBRARIES)),
+        "code of foretrade": code_hash("markets", "envs", "agents"),
     }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, TypeAlias
 
@@ -64,7 +65,8 @@ class TrainingConfig:
             raise ValueError("gamma must be above 0, at most 1")
         if not (0 < self.learning_rate < 1 and 0 <= self.averaged_share <= 1):
             raise ValueError("learning_rate must be between 0 and 1, averaged_share from 0 to 1")
-        if self.reward_scale != "auto" and not self.reward_scale > 0:
+        finite(self, "reward_scale", auto=True)
+        if self.reward_scale == 0:
             raise ValueError('reward_scale must be positive, or "auto"')
         if min(self.net_arch, default=1) < 1:
             raise ValueError("net_arch holds widths of at least 1")
@@ -85,6 +87,17 @@ class TrainingConfig:
                 f'{self.label} needs continuous actions: choose market.actions = "weight", or an '
                 "algorithm for choices, such as ppo or a2c"
             )
+
+
+def finite(config: Any, *names: str, least: float = 0.0, auto: bool = False) -> None:
+    """Refuse settings that are no finite numbers from ``least`` on, nor ``"auto"`` where that can be."""
+    for name in names:
+        value = getattr(config, name)
+        if auto and value == "auto":
+            continue
+        if not (isinstance(value, int | float) and least <= value < math.inf):
+            other = ', or "auto"' if auto else ""
+            raise ValueError(f"{name} must be a finite number of at least {least:g}{other}")
 
 
 def at_least(least: int, config: Any, *names: str) -> None:

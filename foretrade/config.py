@@ -31,6 +31,8 @@ from foretrade.markets.splits import Blocks, WalkForward
 from foretrade.search_space import TuneConfig
 from foretrade.storage import content_hash
 
+LARGEST_SEED = 2**32 - 1  # that numpy's and torch's generators take
+
 FusionName: TypeAlias = Literal[
     "mean", "median", "trimmed_mean", "inverse_mse", "stacking", "greedy", "ewa", "boa"
 ]
@@ -198,6 +200,8 @@ class Experiment:
         seeds = self.policy_seeds
         if not seeds or min(self.seed, *seeds) < 0 or len(set(seeds)) < len(seeds):
             raise ValueError("seeds must be at least 1, or a list of different ones, none negative")
+        if max(self.seed, *seeds) > LARGEST_SEED:
+            raise ValueError(f"seeds must be at most {LARGEST_SEED}")
         self.training.check_actions(continuous=self.market.actions == "weight")
         if not self.target_volatility > 0:
             raise ValueError("target_volatility must be positive")

@@ -65,7 +65,7 @@ class PolicyTask:
 
 POLICY_FILES = (
     "policy.json", "policy.safetensors", "validation.csv", "validation.npy", "training.csv",
-    "warnings.json",
+    "warnings.json", "settings.json",
 )  # fmt: skip
 
 

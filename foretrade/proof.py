@@ -112,7 +112,7 @@ QUICK_BARS = {"A1": 0.95, "B": 0.9, "H": 0.95, "G": 0.0}
 QUICK_CASES = tuple(
     replace(case, bar=QUICK_BARS[case.key], steps=1_000_000) for case in CASES if case.key in QUICK_BARS
 )
-QUICK_SEEDS = SEEDS[:2]
+QUICK_SEEDS = SEEDS[:3]
 
 
 @dataclass(frozen=True)

@@ -7,11 +7,12 @@ from copy import deepcopy
 from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import median
-from typing import Any
+from typing import Any, get_args
 
 import pandas as pd
 from rich.console import Console
 
+from foretrade.agents.training_config import AlgorithmName
 from foretrade.config import ConfigError, Experiment, from_dict
 from foretrade.counting import record_checkpoints
 from foretrade.errors import ForetradeError
@@ -215,6 +216,16 @@ def check_space(config: Experiment) -> None:
             "nothing to tune: give values (tune.grid) or ranges (tune.search), such as "
             "--set 'tune.grid.ppo.learning_rate=[3e-4, 1e-3]'"
         )
+    others = set(get_args(AlgorithmName)) - {config.algorithm, *space.grid.get("algorithm", ())}
+    if "algorithm" in space.search:
+        others -= set(space.search["algorithm"].examples())
+    for key in space.keys:
+        table = key.partition(".")[0]
+        if table in others:
+            raise ConfigError(
+                f"tune: {key!r} changes nothing: the algorithm is {config.algorithm!r}; tune "
+                f"{config.algorithm}.…, or set algorithm = {table!r}"
+            )
     for point in space.points():
         with_settings(config, point)
     for key, values in space.search.items():

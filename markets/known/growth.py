@@ -39,7 +39,9 @@ class KellyBet:
         return self.probability / self.down - (1 - self.probability) / self.up
 
     def growth(self, fraction: float) -> float:
-        """Expected log growth a bar."""
+        """Expected log growth a bar; −inf for what may lose everything."""
+        if min(1 + fraction * self.up, 1 - fraction * self.down) <= 0:
+            return -math.inf
         win, loss = math.log1p(fraction * self.up), math.log1p(-fraction * self.down)
         return self.probability * win + (1 - self.probability) * loss
 
@@ -79,14 +81,19 @@ class MertonMarket:
         """Of wealth, in stock, at all times."""
         return (self.drift - self.interest) / (self.risk_aversion * self.volatility**2)
 
+    def _period(self, periods_per_year: float) -> tuple[Floats, float, Floats]:
+        """What a unit of stock and of cash becomes in a period, at the nodes of a quadrature, and their
+        weights."""
+        z, w = np.polynomial.hermite_e.hermegauss(40)
+        step = 1 / periods_per_year
+        log_stock = (self.drift - self.volatility**2 / 2) * step + self.volatility * math.sqrt(step) * z
+        return np.exp(log_stock), math.exp(self.interest * step), w / w.sum()
+
     def certainty_equivalent(self, fraction: float, periods_per_year: float = 252.0) -> float:
         """Rate a year (continuous) as good as ``fraction`` in stock, rebalanced once a period, by
         quadrature."""
-        z, w = np.polynomial.hermite_e.hermegauss(40)
-        w /= w.sum()
-        step = 1 / periods_per_year
-        log_stock = (self.drift - self.volatility**2 / 2) * step + self.volatility * math.sqrt(step) * z
-        wealth = fraction * np.exp(log_stock) + (1 - fraction) * math.exp(self.interest * step)
+        stock, cash, w = self._period(periods_per_year)
+        wealth = fraction * stock + (1 - fraction) * cash
         if wealth.min() <= 0:
             return -math.inf
         gamma = self.risk_aversion
@@ -95,10 +102,13 @@ class MertonMarket:
         return math.log(float(w @ wealth ** (1 - gamma))) / (1 - gamma) * periods_per_year
 
     def best_rebalanced(self, periods_per_year: float = 252.0) -> float:
-        """The best fraction if one rebalances once a period only, by search."""
+        """The best fraction if one rebalances once a period only, by search; nothing is held that loses
+        everything at a node of the quadrature."""
+        stock, cash, _ = self._period(periods_per_year)
+        least, most = -cash / (stock.max() - cash), cash / (cash - stock.min())
         found = minimize_scalar(
             lambda fraction: -self.certainty_equivalent(fraction, periods_per_year),
-            bounds=(self.fraction - 1, self.fraction + 1),
+            bounds=(least, most),
             method="bounded",
             options={"xatol": 1e-10},
         )

@@ -43,16 +43,18 @@ class Liquidation:
 
     @property
     def urgency(self) -> float:
-        """κ, with ``cosh(κ τ) = 1 + λ σ² τ² / (2 η̃)``."""
+        """κ, with ``cosh(κ τ) − 1 = 2 sinh²(κ τ / 2) = λ σ² τ² / (2 η̃)``."""
         tau = self.time_per_step
-        return (
-            math.acosh(1 + self.risk_aversion * (self.volatility * tau) ** 2 / (2 * self.impact)) / tau
-        )
+        excess = self.risk_aversion * (self.volatility * tau) ** 2 / (2 * self.impact)
+        return 2 * math.asinh(math.sqrt(excess / 2)) / tau
 
     def path(self) -> Floats:
         """Units left after each sale, beginning with all of them, ``[steps + 1]``."""
-        left = self.time_per_step * np.arange(self.steps, -1, -1.0)
-        return np.asarray(self.units * np.sinh(self.urgency * left) / math.sinh(self.urgency * left[0]))
+        left = self.urgency * self.time_per_step * np.arange(self.steps, -1, -1.0)
+        # sinh(left) / sinh(left[0]), by what neither overflows nor cancels
+        return np.asarray(
+            self.units * np.exp(left - left[0]) * np.expm1(-2 * left) / np.expm1(-2 * left[0])
+        )
 
     def cost(self, path: Floats) -> float:
         """Impact and risk of a path ``[steps + 1]``, in quote currency."""

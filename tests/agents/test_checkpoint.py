@@ -21,7 +21,7 @@ from foretrade.storage import atomic_path, file_hash
 
 FILES = (
     "policy.safetensors", "policy.json", "validation.csv", "validation.npy", "training.csv",
-    "warnings.json",
+    "warnings.json", "settings.json",
 )  # fmt: skip
 
 
@@ -146,13 +146,17 @@ def test_checkpoints_of_another_training_are_refused(walk, tmp_path, monkeypatch
         with pytest.raises(Stopped):
             train(walk, tmp_path)
     for other, named in (
-        ({"actions": "position"}, "training market, validation market"),
+        ({"actions": "position"}, "settings, training market, validation market"),
         ({"seed": 2}, "seed"),
         ({"config": replace(TINY, epochs=3)}, "settings"),
         ({"config": ALGORITHMS["a2c"]}, "algorithm, settings"),
     ):
         with pytest.raises(CheckpointError, match=rf"a state of another run \(other {named}\)"):
             train(walk, tmp_path, **other)
+    with monkeypatch.context() as patch:
+        patch.setattr("foretrade.agents.training.code_hash", lambda *folders: "other")
+        with pytest.raises(CheckpointError, match=r"\(other code of foretrade\)"):
+            train(walk, tmp_path)
     monkeypatch.setattr("foretrade.agents.checkpoint.FORMAT", 99)
     with pytest.raises(CheckpointError, match="expected 99; train anew"):
         train(walk, tmp_path)
@@ -238,7 +242,9 @@ def test_what_is_not_finite_stops_the_training(walk, tmp_path, monkeypatch, name
         return seen, rewards, done, infos
 
     monkeypatch.setattr(MarketVecEnv, "step_wait", step)
-    with pytest.raises(TrainingError, match=r"step 200: (rewards|new_obs) of the training environments"):
+    with pytest.raises(
+        TrainingError, match=r"step 200: (rewards|observations \(.*\)) of the training env"
+    ):
         train(walk, tmp_path)
 
 
@@ -251,5 +257,15 @@ def test_the_facts_are_json_and_the_two_newest_stay(tmp_path):
     with atomic_path(tmp_path / "update-00000005") as path:
         path.mkdir()  # an interrupted writer leaves no such folder; one by hand is passed over
     assert checkpoints.newest()[1] == {"update": 4}
+    for update in (7, 8):
+        checkpoints.write(update, {"w": torch.zeros(1)}, {"update": update})
+    (tmp_path / "update-00000008" / "state.json").write_text("{}")
+    assert checkpoints.newest()[1] == {"update": 7}
+    checkpoints.write(8, {"w": torch.zeros(1)}, {"update": 8})
+    (tmp_path / "update-00000008" / "state.json").write_text("{}")
+    (tmp_path / "update-00000007" / "state.json").write_text("{}")
+    assert checkpoints.newest() is None  # begun anew, and what is damaged makes room
+    checkpoints.write(1, {"w": torch.zeros(1)}, {"update": 1})
+    assert [p.name for p in tmp_path.iterdir()] == ["update-00000001"]
     shutil.rmtree(tmp_path)
     assert checkpoints.newest() is None

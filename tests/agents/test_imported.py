@@ -50,6 +50,16 @@ def test_a_zip_is_read_safely_to_the_same_decisions(tmp_path, algorithm):
     assert set(check(agent, MARKET).values()) == {"passed"}
 
 
+@pytest.mark.parametrize("given", [{}, {"policy_kwargs": {"activation_fn": torch.nn.ELU}}])
+def test_an_activation_that_no_shape_tells_is_compared(tmp_path, given):
+    PPO("MlpPolicy", MARKET, seed=0, device="cpu", **given).save(tmp_path / "model.zip")
+    with pytest.raises(PolicyFileError, match="the model's activation is .*, that of the config ReLU"):
+        policy_from_sb3_zip(tmp_path / "model.zip", MARKET, PPOConfig(activation="relu"))
+    changed = {"policy_kwargs": {"activation_fn": torch.nn.ReLU}}
+    PPO("MlpPolicy", MARKET, seed=0, device="cpu", **changed).save(tmp_path / "relu.zip")
+    policy_from_sb3_zip(tmp_path / "relu.zip", MARKET, PPOConfig(activation="relu"))
+
+
 def test_a_whole_model_is_unpickled_only_on_the_users_word(tmp_path):
     env = markets(random_walk(600, seed=3), actions="position")[1]
     model, path = saved(DQN, tmp_path, env)

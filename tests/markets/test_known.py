@@ -145,6 +145,15 @@ def test_growth_is_fastest_at_the_kelly_fraction():
     assert abs(wealth.mean() - bet.growth(bet.fraction)) < 4 * error
 
 
+def test_extremes_have_the_answers_of_their_limits():
+    assert KellyBet().growth(11.0) == -np.inf  # twice as much would be lost as there is
+    bold = MertonMarket(risk_aversion=0.15)
+    assert np.isfinite(bold.certainty_equivalent(bold.best_rebalanced()))
+    even = np.linspace(1e6, 0, 11)  # who does not mind risk sells evenly
+    assert_allclose(Liquidation(risk_aversion=1e-22).path(), even, rtol=1e-9, atol=1e-3)
+    assert_allclose(Liquidation(risk_aversion=1.0, steps=100).path()[1:], 0.0, atol=10.0)
+
+
 @pytest.mark.parametrize(("drift", "risk_aversion"), [(0.05, 1.0), (0.10, 3.0)])
 def test_merton_is_the_limit_of_rebalancing_ever_more_often(drift, risk_aversion):
     market = MertonMarket(drift=drift, risk_aversion=risk_aversion)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
@@ -145,6 +146,39 @@ def test_an_interrupted_run_goes_on_to_the_same_bytes(finished, tmp_path):
     second.communicate()
     foretrade("run", out, cache=cache)
     assert results(out) == results(folder)
+
+
+def test_workers_end_with_a_parent_that_is_killed(finished, tmp_path):
+    """Only the parent: whoever goes on must not share the folder with those it left behind."""
+    out = tmp_path / "run"
+    foretrade("forecast", CONFIG, "--out", out, cache=finished[1])
+    first = subprocess.Popen(
+        [*FORETRADE, "train", str(CONFIG), "--out", str(out), "--workers", "1"],
+        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True,
+        env=os.environ | {"FORETRADE_CACHE": str(finished[1])},
+    )  # fmt: skip
+    wait_for(lambda: list(out.glob("policy/*/checkpoints/update-*")), first)
+    first.kill()
+    first.wait()
+
+    def left() -> list[str]:
+        lines = [path.read_text().rpartition(")")[2].split() for path in statuses(first.pid)]
+        return [fields[0] for fields in lines if fields[0] not in "ZX"]
+
+    deadline = time.monotonic() + 10
+    while left():
+        assert time.monotonic() < deadline, "a worker goes on"
+        time.sleep(0.05)
+
+
+def statuses(session: int) -> list[Path]:
+    """Of the processes of a session."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):  # it has ended meanwhile
+            if int(path.read_text().rpartition(")")[2].split()[3]) == session:
+                found.append(path)
+    return found
 
 
 def hear_interrupts() -> None:

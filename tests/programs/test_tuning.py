@@ -299,6 +299,7 @@ def test_two_processes_do_not_tune_the_same_run(gridded):
 def test_bad_spaces_leave_nothing_behind(source, tmp_path):
     for override, message in {
         "tune.grid.ppo.gama=[0.5]": "did you mean 'gamma'",
+        "tune.grid.sac.gamma=[0.5, 0.9]": "changes nothing: the algorithm is 'ppo'",
         "tune.grid.ppo.episode_bars=[30, 5000]": "episode",
         "tune.grid.features.zscore_bars=[20, 5000]": "5000|too short|warm",
         "tune.grid.forecast.settings.ridge.alphas=[1.0]": "did you mean 'alpha'",
