@@ -27,7 +27,7 @@ from foretrade.proof import (
 )
 from foretrade.storage import write_json, write_text
 
-QUICK = "**Quick form: two seeds, short trainings and lower bars; the proof is the whole one.**"
+QUICK = "**Quick form: three seeds, short trainings and lower bars; the proof is the whole one.**"
 DRAWN = ("A1", "B", "B weight")
 NARROW = (0, 1, 4, 5, 8, 9, 10)  # columns for a terminal
 HELD = ("short", "out", "long")  # current positions, in the order of Case.held
