@@ -31,8 +31,6 @@ from foretrade.markets.splits import Blocks, WalkForward
 from foretrade.search_space import TuneConfig
 from foretrade.storage import content_hash
 
-LARGEST_SEED = 2**32 - 1  # that numpy's and torch's generators take
-
 FusionName: TypeAlias = Literal[
     "mean", "median", "trimmed_mean", "inverse_mse", "stacking", "greedy", "ewa", "boa"
 ]
@@ -197,11 +195,9 @@ class Experiment:
     tune: TuneConfig = TuneConfig()
 
     def __post_init__(self) -> None:
-        seeds = self.policy_seeds
-        if not seeds or min(self.seed, *seeds) < 0 or len(set(seeds)) < len(seeds):
-            raise ValueError("seeds must be at least 1, or a list of different ones, none negative")
-        if max(self.seed, *seeds) > LARGEST_SEED:
-            raise ValueError(f"seeds must be at most {LARGEST_SEED}")
+        seeds, every = self.policy_seeds, (self.seed, *self.policy_seeds)
+        if not seeds or min(every) < 0 or max(every) >= 2**32 or len(set(seeds)) < len(seeds):
+            raise ValueError("seeds must be at least 1, or a list of different ones from 0 to 2**32 - 1")
         self.training.check_actions(continuous=self.market.actions == "weight")
         if not self.target_volatility > 0:
             raise ValueError("target_volatility must be positive")

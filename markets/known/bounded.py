@@ -16,6 +16,7 @@ from foretrade.markets.known.market import (
     Optimum,
     autoregression,
     bars_of,
+    check_finite,
     one_unit,
     table_of,
 )
@@ -49,6 +50,7 @@ class BoundedMarket:
     cost: float = 0.002
 
     def __post_init__(self) -> None:
+        check_finite(self)
         if not 0 <= self.persistence < 1:
             raise ValueError(f"persistence must be from 0 to below 1, got {self.persistence}")
         if not self.signal_std > 0 or min(self.noise_std, self.cost) < 0:

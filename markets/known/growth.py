@@ -10,6 +10,7 @@ import numpy as np
 from scipy.optimize import minimize_scalar
 
 from foretrade.markets.arrays import Floats
+from foretrade.markets.known.market import check_finite
 
 
 @dataclass(frozen=True)
@@ -28,6 +29,7 @@ class KellyBet:
     down: float = 0.1
 
     def __post_init__(self) -> None:
+        check_finite(self)
         if not (0 < self.probability < 1 and self.up > 0 and 0 < self.down <= 1):
             raise ValueError(
                 "probability must be between 0 and 1, up positive, down above 0 and at most 1"
@@ -73,6 +75,7 @@ class MertonMarket:
     risk_aversion: float = 3.0
 
     def __post_init__(self) -> None:
+        check_finite(self)
         if not min(self.volatility, self.risk_aversion) > 0:
             raise ValueError("volatility and risk_aversion must be positive")
 

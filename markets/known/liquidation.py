@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from foretrade.markets.arrays import Floats
+from foretrade.markets.known.market import check_finite
 
 
 @dataclass(frozen=True)
@@ -37,6 +38,7 @@ class Liquidation:
     risk_aversion: float = 1e-6
 
     def __post_init__(self) -> None:
+        check_finite(self)
         positive = (self.units, self.time_per_step, self.volatility, self.impact, self.risk_aversion)
         if self.steps < 1 or not min(positive) > 0:
             raise ValueError("all parameters must be positive, and steps at least 1")

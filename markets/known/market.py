@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -66,12 +67,25 @@ class KnownMarket:
     optimum: Optimum
 
 
+def check_finite(market: Any) -> None:
+    """Refuse parameters that are not finite, by name.
+
+    Raises:
+        ValueError: There is one.
+    """
+    for parameter in fields(market):
+        if not np.isfinite(getattr(market, parameter.name)).all():
+            raise ValueError(f"{parameter.name} must be finite, got {getattr(market, parameter.name)}")
+
+
 def bars_of(changes: Floats, *, price: float, source: str) -> Bars:
     """Hourly bars without gaps whose closes change by ``changes[1:]``; the first close is ``price``.
 
     Raises:
-        ValueError: The price falls to zero: begin higher.
+        ValueError: The price falls to zero: begin higher; or there is no bar.
     """
+    if not len(changes):
+        raise ValueError(f"{source}: draw one bar at least")
     close = price + np.concatenate([[0.0], np.cumsum(changes[1:])])
     if close.min() <= 0:
         raise ValueError(f"{source}: the price falls to {close.min():g}; begin higher than {price:g}")
@@ -133,7 +147,7 @@ def autoregression(persistence: float, std: float, steps: int, rng: np.random.Ge
     """``f' = persistence · f + noise`` from its stationary distribution, of standard deviation
     ``std``."""
     shocks = rng.normal(0.0, std * np.sqrt(1 - persistence**2), steps)
-    shocks[0] = rng.normal(0.0, std)
+    shocks[:1] = rng.normal(0.0, std)
     values = np.empty(steps)
     state = 0.0
     for k, shock in enumerate(shocks.tolist()):

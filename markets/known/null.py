@@ -12,6 +12,7 @@ from foretrade.markets.known.market import (
     Optimum,
     autoregression,
     bars_of,
+    check_finite,
     one_unit,
     table_of,
 )
@@ -38,6 +39,7 @@ class NullMarket:
     cost: float = 0.002
 
     def __post_init__(self) -> None:
+        check_finite(self)
         if not 0 <= self.persistence < 1:
             raise ValueError(f"persistence must be from 0 to below 1, got {self.persistence}")
         if not self.cost > 0 or self.noise_std < 0:

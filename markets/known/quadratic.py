@@ -16,6 +16,7 @@ from foretrade.markets.known.market import (
     Optimum,
     autoregression,
     bars_of,
+    check_finite,
     table_of,
 )
 
@@ -50,6 +51,7 @@ class QuadraticMarket:
     discount: float = 0.0
 
     def __post_init__(self) -> None:
+        check_finite(self)
         if not len(self.fading) == len(self.loading) == len(self.signal_std) > 0:
             raise ValueError("fading, loading and signal_std need one value a signal")
         if not all(0 < phi <= 1 for phi in self.fading) or not min(self.signal_std) > 0:

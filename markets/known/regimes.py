@@ -7,7 +7,14 @@ from dataclasses import dataclass
 import numpy as np
 
 from foretrade.markets.arrays import Floats
-from foretrade.markets.known.market import KnownMarket, Optimum, bars_of, one_unit, table_of
+from foretrade.markets.known.market import (
+    KnownMarket,
+    Optimum,
+    bars_of,
+    check_finite,
+    one_unit,
+    table_of,
+)
 
 
 @dataclass(frozen=True)
@@ -36,6 +43,7 @@ class RegimeMarket:
     cost: float = 0.004
 
     def __post_init__(self) -> None:
+        check_finite(self)
         if not 0 < self.switch_probability <= 0.5:
             raise ValueError(
                 f"switch_probability must be above 0 and at most 0.5, got {self.switch_probability}"
