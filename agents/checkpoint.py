@@ -68,8 +68,9 @@ class Checkpoints:
             head = {"format": FORMAT, "identity": dict(self.identity), "update": update}
             body = head | {"tensors": file_hash(temporary / "state.safetensors"), "facts": facts}
             write_json(temporary / "state.json", body | {"hash": content_hash(body)})
-        newest = [folder for folder in self._folders() if folder.name <= f"update-{update:08d}"]
-        for folder in set(self._folders()) - set(newest[:KEPT]):  # what is ahead was damaged
+        folders = self._folders()
+        reached = [folder for folder in folders if folder.name <= f"update-{update:08d}"]
+        for folder in set(folders) - set(reached[:KEPT]):  # what is ahead was damaged
             shutil.rmtree(folder)
 
     def newest(self) -> tuple[Tensors, Facts] | None:

@@ -96,9 +96,8 @@ def policy_from_sb3_zip(path: Path, env: MarketEnv, config: TrainingConfig) -> P
 def _check_activation(path: Path, config: TrainingConfig) -> None:
     """Compare with what the zip says in words: no shape tells the activation."""
     try:
-        with zipfile.ZipFile(path) as archive:
-            given = json.loads(archive.read("data")).get("policy_kwargs", {})
-    except (OSError, zipfile.BadZipFile, KeyError, RuntimeError, ValueError, AttributeError) as error:
+        given = json.loads(_member(path, "data")).get("policy_kwargs", {})
+    except (ValueError, AttributeError) as error:
         raise PolicyFileError(f"{path}: no zip of a stable-baselines3 model ({error})") from error
     default = torch.nn.ReLU if config.needs_continuous_actions else torch.nn.Tanh
     said = str(given.get("activation_fn", default)) if isinstance(given, dict) else ""
@@ -110,10 +109,17 @@ def _check_activation(path: Path, config: TrainingConfig) -> None:
         )
 
 
-def _tensors(path: Path) -> dict[str, torch.Tensor]:
+def _member(path: Path, name: str) -> bytes:
     try:
         with zipfile.ZipFile(path) as archive:
-            content = io.BytesIO(archive.read("policy.pth"))
+            return archive.read(name)
+    except (OSError, zipfile.BadZipFile, KeyError, RuntimeError) as error:
+        raise PolicyFileError(f"{path}: no zip of a stable-baselines3 model ({error})") from error
+
+
+def _tensors(path: Path) -> dict[str, torch.Tensor]:
+    content = io.BytesIO(_member(path, "policy.pth"))
+    try:
         found = torch.load(content, map_location="cpu", weights_only=True)
     except (OSError, EOFError, zipfile.BadZipFile, KeyError, RuntimeError) as error:
         raise PolicyFileError(f"{path}: no zip of a stable-baselines3 model ({error})") from error

@@ -80,7 +80,8 @@ def run_parallel(
 
 
 def _start(log: Path) -> None:
-    """In a fresh worker: leave Ctrl-C to the parent, and standard error to the log; end with it."""
+    """In a fresh worker: leave Ctrl-C to the parent, and standard error to the log; end with the
+    parent."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
     os.dup2(descriptor, 2)

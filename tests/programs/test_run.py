@@ -158,12 +158,12 @@ def test_workers_end_with_a_parent_that_is_killed(finished, tmp_path):
         env=os.environ | {"FORETRADE_CACHE": str(finished[1])},
     )  # fmt: skip
     wait_for(lambda: list(out.glob("policy/*/checkpoints/update-*")), first)
+    assert len(statuses(first.pid)) > 1
     first.kill()
     first.wait()
 
     def left() -> list[str]:
-        lines = [path.read_text().rpartition(")")[2].split() for path in statuses(first.pid)]
-        return [fields[0] for fields in lines if fields[0] not in "ZX"]
+        return [state for state in statuses(first.pid) if state not in "ZX"]
 
     deadline = time.monotonic() + 10
     while left():
@@ -171,13 +171,14 @@ def test_workers_end_with_a_parent_that_is_killed(finished, tmp_path):
         time.sleep(0.05)
 
 
-def statuses(session: int) -> list[Path]:
-    """Of the processes of a session."""
+def statuses(session: int) -> list[str]:
+    """A letter for each process of a session: running, sleeping, … (proc(5))."""
     found = []
     for path in Path("/proc").glob("[0-9]*/stat"):
         with contextlib.suppress(OSError):  # it has ended meanwhile
-            if int(path.read_text().rpartition(")")[2].split()[3]) == session:
-                found.append(path)
+            fields = path.read_text().rpartition(")")[2].split()
+            if int(fields[3]) == session:
+                found.append(fields[0])
     return found
 
 
