@@ -145,10 +145,11 @@ def asked_weights(rule: Rule, env: MarketEnv, table: Table | None = None) -> Flo
     weights = rule.weights(np.concatenate([shown, account], axis=1))
     if np.isnan(weights).any():
         raise ValueError(f"{type(rule).__name__} reads the account: it has to be run step by step")
-    actions = env.actions.rows(env.actions.encode(weights), len(shown), 1)[:, 0]
+    actions = np.empty((len(shown), 1))
+    env.actions.write_all(env.actions.encode(weights), actions)
     if env.actions.grid == (0.0,):
-        return actions
-    return np.asarray(env.actions.grid)[actions.astype(np.int64)]
+        return actions[:, 0]
+    return np.asarray(env.actions.grid)[actions[:, 0].astype(np.int64)]
 
 
 def oracle_weights(env: MarketEnv, low: float, high: float) -> Floats:

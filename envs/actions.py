@@ -19,6 +19,7 @@ class InvalidAction(ValueError):
 
 DIRECT, GRID, SIMPLEX = range(3)
 NONE = (math.inf,)
+FLOAT32 = np.dtype(np.float32)
 
 
 @dataclass(frozen=True)
@@ -71,20 +72,18 @@ class Actions:
         low, high = (np.repeat([limit[k] for limit in limits], symbols) for k in (0, 1))
         return gymnasium.spaces.Box(low.astype(np.float32), high.astype(np.float32), dtype=np.float32)
 
-    def rows(self, actions: Any, n: int, symbols: int) -> Floats:
-        """``n`` actions as the kernel reads them, ``[n, entries]``.
+    def write_all(self, actions: Any, rows: Floats) -> None:
+        """Put ``n`` actions into rows ``[n, entries]`` of the kernel's.
 
         Raises:
             InvalidAction: Wrong shape or type.
         """
         values = actions if isinstance(actions, np.ndarray) else np.asarray(actions)
-        entries = symbols * (1 + len(self.chosen))
-        if values.shape != (n, entries) or values.dtype.kind not in "fiu":
+        if values.shape != rows.shape or values.dtype.kind not in "fiu":
             raise InvalidAction(
-                f"actions of shape {values.shape}, {values.dtype} are not numbers of shape "
-                f"({n}, {entries})"
+                f"actions of shape {values.shape}, {values.dtype} are not numbers of shape {rows.shape}"
             )
-        return values.astype(np.float64, order="C", copy=False)
+        rows[...] = values
 
     def write(self, action: Any, row: Floats) -> None:
         """Put one action into a row ``[entries]`` of the kernel's.
@@ -93,7 +92,8 @@ class Actions:
             InvalidAction: Wrong shape or type.
         """
         values = action if isinstance(action, np.ndarray) else np.asarray(action)
-        if values.shape != row.shape or values.dtype.kind not in "fiu":
+        dtype = values.dtype
+        if values.shape != row.shape or (dtype is not FLOAT32 and dtype.kind not in "fiu"):
             raise InvalidAction(
                 f"action of shape {values.shape}, {values.dtype} is not numbers of shape {row.shape}"
             )
@@ -212,15 +212,14 @@ class PositionActions(Actions):
             return gymnasium.spaces.Discrete(counts[0])
         return gymnasium.spaces.MultiDiscrete(np.repeat(counts, symbols))
 
-    def rows(self, actions: Any, n: int, symbols: int) -> Floats:
+    def write_all(self, actions: Any, rows: Floats) -> None:
         values = np.asarray(actions)
-        entries = symbols * (1 + len(self.chosen))
-        shape = (n,) if entries == 1 else (n, entries)
-        if values.shape != shape or values.dtype.kind not in "iu":
+        into = rows[:, 0] if rows.shape[1] == 1 else rows
+        if values.shape != into.shape or values.dtype.kind not in "iu":
             raise InvalidAction(
-                f"actions of shape {values.shape}, {values.dtype} are not integers of shape {shape}"
+                f"actions of shape {values.shape}, {values.dtype} are not integers of shape {into.shape}"
             )
-        return np.ascontiguousarray(values.reshape(n, entries), dtype=np.float64)
+        into[...] = values
 
     def write(self, action: Any, row: Floats) -> None:
         if row.size > 1:

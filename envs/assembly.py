@@ -10,9 +10,9 @@ import pandas as pd
 
 from foretrade.envs.actions import Actions
 from foretrade.envs.episodes import Episodes
-from foretrade.envs.kernel import TERMS, Market
 from foretrade.envs.observation import RMS_WINDOW_BARS, Layout, layout, market_rows
 from foretrade.envs.rewards import OF_LOGARITHMS, Reward
+from foretrade.envs.room import TERMS, Market
 from foretrade.markets.arrays import AnyArray, Bools, Float32s, Floats, Ints
 from foretrade.markets.bars import Bars, DataError
 from foretrade.markets.costs import Costs, Rate
@@ -268,4 +268,4 @@ def _reference(bars: Bars, variance: Rate | None) -> Floats:
     every = np.broadcast_to(given, returns.shape)
     if not (np.isfinite(every).all() and (every >= 0).all()):
         raise ValueError("variance must be finite and not negative")
-    return np.column_stack([np.log1p(returns.mean(axis=1)), every])
+    return np.ascontiguousarray(np.column_stack([np.log1p(returns.mean(axis=1)), every]))

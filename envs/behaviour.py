@@ -107,7 +107,7 @@ def target_bins(actions: Actions) -> list[str]:
 
 @compiled_part
 def count(
-    market: Any, s: Floats, ms: Floats, lanes: Index, n: Index, actions: Floats, sums: Floats,
+    terms: Any, s: Floats, ms: Floats, lanes: Index, n: Index, actions: Floats, sums: Floats,
     asked: Ints,
 ) -> None:  # fmt: skip
     """Add the step that the lanes have taken to ``sums`` and ``asked`` of the accounts from ``n`` on."""
@@ -125,7 +125,7 @@ def count(
         sums[POSITION, n + j] += net
         sums[EXPOSURE, n + j] += size
         sums[INVESTED, n + j] += 1.0 if size > 0.0 else 0.0
-    _count_targets(market.terms[0], len(ms), lanes, n, actions, asked)
+    _count_targets(terms, len(ms), lanes, n, actions, asked)
 
 
 @compiled_part

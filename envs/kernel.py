@@ -2,150 +2,74 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any
 
+import numba
 import numpy as np
 
 from foretrade.envs import episodes, rewards
 from foretrade.envs.actions import GRID, SIMPLEX
-from foretrade.envs.behaviour import SUMS, count
+from foretrade.envs.behaviour import count
 from foretrade.envs.episodes import NO_WISH
-from foretrade.envs.writing import TOLD, TOLD_PER_SYMBOL, forget, observe, tell
+from foretrade.envs.room import Room, room_at
+from foretrade.envs.writing import forget, observe, tell
 from foretrade.markets import exchange, ledger
-from foretrade.markets.accounts import ALIVE, EPISODE, LANES, LENGTH, ROW, STATUS, STEPS, Accounts
-from foretrade.markets.arrays import AnyArray, Bools, Float32s, Floats, Index, Ints, UInts
-from foretrade.markets.compiled import compiled, compiled_part, inlined
+from foretrade.markets.accounts import ALIVE, EPISODE, LANES, LENGTH, ROW, STATUS, STEPS
+from foretrade.markets.arrays import Bools, Float32s, Floats, Index, Ints, UInts
+from foretrade.markets.compiled import compiled, compiled_brief, compiled_phase, inlined
 from foretrade.markets.trading import MARK, REWARD, STOP_LOSS, TAKE_PROFIT, TARGET
 
-TERMS = np.dtype(  # ours first: numba would take a record that begins as the exchange's for one
-    [(name, np.float64) for name in ("risk_aversion", "adaptation", "tail", "turnover_penalty")]
-    + [(name, np.float64) for name in ("jump", "log_low", "log_spread", "low", "high")]
-    + [(name, np.int64) for name in ("reward", "bars", "episodes_per_level", "kind", "stops", "takes")]
-    + [("random_start", np.bool_)]
-    + [(name, exchange.TERMS[name]) for name in exchange.TERMS.names or ()],
-    align=True,
-)
-"""Constants of the environment's kernel: those of the exchange, of rewards, episodes and actions."""
-
-
-class Market(NamedTuple):
-    """What every account of an environment shares, read-only.
-
-    Args:
-        window: Normalised columns shown over a lookback, ``[bars, symbols × columns]``.
-        current: Normalised columns shown of the last bar only, likewise.
-        lookback_bars: Bars of the window.
-        prices, rates, terms: Those of the exchange; its terms are of type :data:`TERMS`.
-        reference: Log return of the benchmark, and variance of each symbol, ``[bars, 1 + symbols]``.
-        levels: Targets, stops and profit targets to choose from, ``[3, most]``.
-        limits: Least and largest entry of each part of an action, ``[parts, 2]``.
-        blocks: First row and row after the last of each market, and where its landings begin and end,
-            ``[markets, 4]``.
-        landings: Rows at which every symbol has a bar, where a bootstrapped path may go on.
-        cost_levels: The curriculum.
-    """
-
-    window: Float32s
-    current: Float32s
-    lookback_bars: int
-    prices: Floats
-    rates: Floats
-    terms: AnyArray
-    reference: Floats
-    levels: Floats
-    limits: Floats
-    blocks: Ints
-    landings: Ints
-    cost_levels: Floats
-
-
-class Outcome(NamedTuple):
-    """What the last step gave each of ``n`` accounts.
-
-    Args:
-        rewards: ``[n]``; terminated, truncated: ``[n]``.
-        told: What infos tell, in the order of ``TOLD`` and ``TOLD_PER_SYMBOL``, ``[n, names]``; nobody
-            asks if it is empty.
-        sums, asked: What :func:`foretrade.envs.behaviour.count` adds up, ``[SUMS, n]`` and
-            ``[n, symbols, bins]``; likewise.
-    """
-
-    rewards: Floats
-    terminated: Bools
-    truncated: Bools
-    told: Floats
-    sums: Floats
-    asked: Ints
-
-
-def new_outcome(n: Index, symbols: int, *, tells: bool, bins: int = 0) -> Outcome:
-    """Nothing yet.
-
-    Args:
-        bins: Into which targets are counted; 0 counts nothing.
-    """
-    names = len(TOLD) + symbols * len(TOLD_PER_SYMBOL)
-    told, counted = np.zeros((n if tells else 0, names)), n if bins else 0
-    sums, asked = np.zeros((len(SUMS), counted)), np.zeros((counted, symbols, bins), dtype=np.int64)
-    ends = np.zeros(n, dtype=np.bool_), np.zeros(n, dtype=np.bool_)
-    return Outcome(np.zeros(n), *ends, told, sums, asked)
-
-
-NOBODY: Bools = np.zeros(0, dtype=np.bool_)
-"""No account is to begin anew."""
-
-# The entry points take plain tuples: a NamedTuple costs a microsecond to unpack at each call.
+ROWS, ROWS32 = numba.float64[:, ::1], numba.float32[:, ::1]
+BEGIN = (numba.uint64, numba.int64[::1], numba.float64[::1], ROWS32)
+ADVANCE = (numba.uint64, ROWS, numba.bool_[::1], ROWS32, numba.int64, numba.int64)
+ADVANCE_ONE = (numba.uint64, ROWS, ROWS32)
+"""Types of what :func:`begin`, :func:`advance` and :func:`advance_one` take."""
 
 
 @compiled
-def begin(
-    market: Any, accounts: Any, work: Any, outcome: Any, which: Ints, wish: Floats, seen: Float32s
-) -> None:
+def begin(address: int, which: Ints, wish: Floats, seen: Float32s) -> None:
     """Begin the next episodes of some accounts, and observe.
 
     Args:
+        address: Of the :class:`Room`.
         which: Numbers of the accounts.
         wish: See :func:`foretrade.envs.episodes.begin`.
         seen: ``[accounts, entries]``; the accounts write their own rows of it.
     """
-    market, accounts, outcome = Market(*market), Accounts(*accounts), Outcome(*outcome)
+    room = room_at(address)
     for n in which:
-        _begin(market, accounts, work, outcome, np.uint64(n), wish, seen)
+        _begin(room, np.uint64(n), wish, seen)
 
 
 @inlined
-def _begin(
-    market: Market,
-    accounts: Accounts,
-    work: Any,
-    outcome: Outcome,
-    n: Index,
-    wish: Floats,
-    seen: Float32s,
-) -> None:
-    block, lane = n // np.uint64(LANES), n % np.uint64(LANES)
+def _begin(room: Room, n: Index, wish: Floats, seen: Float32s) -> None:
+    market, accounts, (s, ms), outcome = room
+    block, lane, terms = n // np.uint64(LANES), n % np.uint64(LANES), market.terms[0]
     a, hs, clock = accounts.account[block], accounts.holdings[block], accounts.clock[block]
-    episodes.begin(a, hs, clock, lane, market.blocks, market.cost_levels, market.terms[0], wish)
+    episodes.begin(a, hs, clock, lane, market.blocks, market.cost_levels, terms, wish)
     clock[EPISODE + lane] += np.uint64(1)
     outcome.rewards[n] = 0.0
     outcome.terminated[n] = False
     outcome.truncated[n] = False
     for i in range(len(hs)):
-        work[1][i, MARK + lane] = market.prices[clock[ROW + lane], i, exchange.AT_MARK]
-    observe(market, a, hs, clock, work[0], work[1], lane, lane + np.uint64(1), n - lane, seen)
+        ms[i, MARK + lane] = market.prices[clock[ROW + lane], i, exchange.AT_MARK]
+    observe(
+        market.window, market.current, market.lookback_bars, terms,
+        a, hs, clock, s, ms, lane, lane + np.uint64(1), n - lane, seen,
+    )  # fmt: skip
     if outcome.told.size > 0:
-        forget(work[0], work[1], lane)
-        tell(market, a, hs, clock, work[0], work[1], lane, lane + np.uint64(1), n - lane, outcome.told)
+        forget(s, ms, lane)
+        tell(market.prices, a, hs, clock, s, ms, lane, lane + np.uint64(1), n - lane, outcome.told)
 
 
 @compiled
 def advance(
-    market: Any, accounts: Any, work: Any, outcome: Any, actions: Floats, restart: Bools, seen: Float32s,
-    first: Index, last: Index,
-) -> int:  # fmt: skip
+    address: int, actions: Floats, restart: Bools, seen: Float32s, first: Index, last: Index
+) -> int:
     """One step of the accounts in the blocks ``first … last - 1``.
 
     Args:
+        address: Of the :class:`Room`.
         actions: ``[accounts, entries]``.
         restart: ``[accounts]``: begin the next episode instead, with a reward of 0.
         seen: ``[accounts, entries]``, written.
@@ -154,33 +78,52 @@ def advance(
         How many episodes ended; or, if entry ``k`` of ``actions`` is outside its space, ``−1 − k``, and
         nothing has happened.
     """
-    market, accounts, outcome = Market(*market), Accounts(*accounts), Outcome(*outcome)
-    bad = _first_outside(actions, market.limits, len(accounts.holdings[0]), first, last)
+    room = room_at(address)
+    accounts, outcome, symbols = room.accounts, room.outcome, len(room.work.quotes)
+    bad = _first_outside(actions, room.market.limits, symbols, first, last)
     if bad >= 0:
         return -1 - bad
     ended = 0
     for block in range(np.uint64(first), np.uint64(last)):
-        a, hs, clock = accounts.account[block], accounts.holdings[block], accounts.clock[block]
-        lanes, n = ledger.lanes_of(accounts, block), block * np.uint64(LANES)
-        _aim(market, work[1], lanes, n, actions)
-        if market.terms[0].jump > 0.0:
-            episodes.jump(
-                hs, clock, lanes, market.prices, market.blocks, market.landings, market.terms[0].jump
-            )
-        ledger.step(a, hs, clock, work[0], work[1], lanes, market.prices, market.rates, market.terms[0])
-        rewards.pay(a, hs, clock, work[0], work[1], lanes, market.reference, market.terms[0])
-        ended += _finish(a, clock, work[0], lanes, n, outcome)
-        observe(market, a, hs, clock, work[0], work[1], np.uint64(0), lanes, n, seen)
-        if outcome.told.size > 0:
-            tell(market, a, hs, clock, work[0], work[1], np.uint64(0), lanes, n, outcome.told)
-        if outcome.sums.size > 0:
-            count(market, work[0], work[1], lanes, n, actions, outcome.sums, outcome.asked)
+        ended += _advance(room, block, ledger.lanes_of(accounts, block), actions, seen)
     if restart.size > 0:
         for who in range(np.uint64(first * LANES), np.uint64(min(last * LANES, accounts.total))):
             if restart[who]:
                 ended -= int(outcome.terminated[who] | outcome.truncated[who])
-                _begin(market, accounts, work, outcome, who, NO_WISH, seen)
+                _begin(room, who, NO_WISH, seen)
     return int(ended)
+
+
+@compiled_brief
+def advance_one(address: int, actions: Floats, seen: Float32s) -> int:
+    """The same for a room's only account; a third of the time, for its code is short."""
+    room = room_at(address)
+    bad = _first_outside(actions, room.market.limits, len(room.work.quotes), 0, 1)
+    if bad >= 0:
+        return -1 - bad
+    return _advance(room, np.uint64(0), np.uint64(1), actions, seen)
+
+
+@inlined
+def _advance(room: Room, block: Index, lanes: Index, actions: Floats, seen: Float32s) -> int:
+    market, accounts, (s, ms), outcome = room
+    none, n, terms, prices = np.uint64(0), block * np.uint64(LANES), market.terms[0], market.prices
+    a, hs, clock = accounts.account[block], accounts.holdings[block], accounts.clock[block]
+    _aim(terms, market.levels, ms, lanes, n, actions)
+    if terms.jump > 0.0:
+        episodes.jump(hs, clock, lanes, prices, market.blocks, market.landings, terms.jump)
+    ledger.step(a, hs, clock, s, ms, lanes, prices, market.rates, terms)
+    rewards.pay(a, hs, clock, s, ms, lanes, market.reference, terms)
+    ended = _finish(a, clock, s, lanes, n, outcome.rewards, outcome.terminated, outcome.truncated)
+    observe(
+        market.window, market.current, market.lookback_bars, terms,
+        a, hs, clock, s, ms, none, lanes, n, seen,
+    )  # fmt: skip
+    if outcome.told.size > 0:
+        tell(prices, a, hs, clock, s, ms, none, lanes, n, outcome.told)
+    if outcome.sums.size > 0:
+        count(terms, s, ms, lanes, n, actions, outcome.sums, outcome.asked)
+    return ended
 
 
 @compiled
@@ -209,25 +152,28 @@ def _first_outside(actions: Floats, limits: Floats, symbols: int, first: Index, 
     return -1
 
 
-@compiled_part
-def _finish(a: Floats, clock: UInts, s: Floats, lanes: Index, n: Index, outcome: Outcome) -> int:
+@compiled_phase
+def _finish(
+    a: Floats, clock: UInts, s: Floats, lanes: Index, n: Index, paid: Floats, terminated: Bools,
+    truncated: Bools,
+) -> int:  # fmt: skip
     """Count the decision, and hand out what it gave; how many episodes ended."""
     ended = 0
     for j in range(lanes):
         clock[STEPS + j] += np.uint64(1)
-        terminated = a[STATUS + j] != ALIVE
-        truncated = (not terminated) & (clock[STEPS + j] == clock[LENGTH + j])
-        outcome.rewards[n + j] = s[REWARD + j]
-        outcome.terminated[n + j] = terminated
-        outcome.truncated[n + j] = truncated
-        ended += int(terminated | truncated)
+        lost = a[STATUS + j] != ALIVE
+        over = (not lost) & (clock[STEPS + j] == clock[LENGTH + j])
+        paid[n + j] = s[REWARD + j]
+        terminated[n + j] = lost
+        truncated[n + j] = over
+        ended += int(lost | over)
     return ended
 
 
-@compiled_part
-def _aim(market: Market, ms: Floats, lanes: Index, n: Index, actions: Floats) -> None:
+@compiled_phase
+def _aim(terms: Any, levels: Floats, ms: Floats, lanes: Index, n: Index, actions: Floats) -> None:
     """Make targets and exits of actions."""
-    terms, levels, symbols = market.terms[0], market.levels, np.uint64(len(ms))
+    symbols = np.uint64(len(ms))
     low, high, in_grid = terms.low, terms.high, terms.kind == GRID
     for i in range(symbols):
         m = ms[i]

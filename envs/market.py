@@ -196,11 +196,12 @@ class MarketEnv(gymnasium.Env[Observation, Action]):
         if seed is not None or not self._keyed:
             self.seat.draw_from(int(self.np_random.integers(2**63)))
             self._keyed = True
-        seen = self.seat.begin(wish)
-        self._part = int(self.seat.told[0, 1])
+        self.seat.begin(wish)
+        self._part = self.seat.part
+        self._offset = self.offsets[self._part]
         self._over = False
         self._history.clear()
-        return self.layout.split(seen) if self.as_dict else seen, self._info()
+        return self._observation(), self._info()
 
     def step(self, action: Action) -> tuple[Observation, float, bool, bool, dict[str, Any]]:
         """Trade to the action's targets, and go on to the next close.
@@ -213,15 +214,15 @@ class MarketEnv(gymnasium.Env[Observation, Action]):
             raise RuntimeError("the episode is over, or has not begun; call reset()")
         seat = self.seat
         self.actions.write(action, seat.action)
-        done, seen = seat.advance()
+        done = seat.advance()
         if done < 0:
             raise InvalidAction(self.actions.complaint(seat.action, -1 - done))
-        observation = self.layout.split(seen) if self.as_dict else seen
-        info = self._info()
+        seen = self._observation() if self.as_dict else seat.seen.copy()
+        info = self._info() if self.render_mode is not None else seat.info(self._offset)
         if not done:
-            return observation, seat.reward.item(), False, False, info
+            return seen, seat.reward.item(), False, False, info
         self._over = True
-        return observation, seat.reward.item(), seat.terminated.item(), seat.truncated.item(), info
+        return seen, seat.reward.item(), seat.terminated.item(), seat.truncated.item(), info
 
     def render(self) -> NDArray[np.uint8] | None:
         """The episode so far: ``[height, width, 3]``, or a panel on the terminal (``"human"``)."""
@@ -268,11 +269,13 @@ class MarketEnv(gymnasium.Env[Observation, Action]):
         self._history: list[dict[str, Any]] = []
         self._panel = None
 
+    def _observation(self) -> Observation:
+        seen = self.seat.seen.copy()
+        return self.layout.split(seen) if self.as_dict else seen
+
     def _info(self) -> dict[str, Any]:
         """State at the close, and this step's flows in quote currency."""
-        info, part = self.seat.info(), self._part
-        info["market"] = part
-        info["row"] = int(info["row"]) - self.offsets[part]
+        info = self.seat.info(self._offset)
         if self.render_mode is not None:
             self._record(info)
         return info

@@ -12,7 +12,7 @@ import numpy as np
 
 from foretrade.markets.accounts import EQUITY, MEMORY, MEMORY2, PEAK, ROW, STEPS, UNITS
 from foretrade.markets.arrays import Floats, Index, UInts
-from foretrade.markets.compiled import compiled_part, inlined
+from foretrade.markets.compiled import compiled_part, compiled_phase, inlined
 from foretrade.markets.trading import BASE, BEFORE, COST, MARK, NET, REWARD, TRADED
 
 RewardName: TypeAlias = Literal[
@@ -119,7 +119,7 @@ def _punish_turnover(s: Floats, lanes: Index, penalty: float) -> None:
         s[REWARD + j] -= penalty * s[TRADED + j] / s[BASE + j]
 
 
-@compiled_part
+@compiled_phase
 def _log_growth(a: Floats, s: Floats, lanes: Index) -> None:
     """``log`` by the series of ``2 artanh(z)`` near 1, where it is exact to the last bits."""
     far = 0

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from foretrade.envs import kernel
-from foretrade.envs.kernel import NOBODY, Market
+from foretrade.envs.room import ROOM, Market, Room, new_outcome
 from foretrade.envs.writing import TOLD, TOLD_PER_SYMBOL
 from foretrade.markets.accounts import new_accounts
 from foretrade.markets.arrays import Float32s, Floats, Ints
-from foretrade.markets.compiled import bound
+from foretrade.markets.compiled import Packed, bound
 from foretrade.markets.trading import new_workspace
 
 FIRST: Ints = np.zeros(1, dtype=np.int64)
-INFO = (*TOLD, *TOLD_PER_SYMBOL)
 
 
 class Seat:
@@ -24,23 +25,31 @@ class Seat:
     Args:
         market: Shared, read-only.
         entries: Of an observation.
+
+    Attributes:
+        part: The market that is played, by number.
+        seen: The last observation, ``[entries]``; overwritten by the next.
     """
 
     def __init__(self, market: Market, entries: int) -> None:
         self.market, self.shape = market, (1, entries)
         self.accounts = new_accounts(1, market.prices.shape[1])
+        self.part = 0
         self._bind()
 
     def _bind(self) -> None:
         symbols = self.market.prices.shape[1]
         self.actions = np.zeros((1, symbols * len(self.market.limits)))
-        outcome, work = kernel.new_outcome(1, symbols, tells=True), new_workspace(symbols)
+        outcome, work = new_outcome(1, symbols, tells=True), new_workspace(symbols)
         self.reward, self.terminated, self.truncated, self.told = outcome[:4]
-        self._memory = (tuple(self.market), tuple(self.accounts), tuple(work), tuple(outcome))
-        self.action = self.actions[0]
-        self._row, self._blank = self.told[0], np.zeros(self.shape, dtype=np.float32)
-        seen = self._blank.copy()
-        self._advance = bound(kernel.advance, *self._memory, self.actions, NOBODY, seen, 0, 1)
+        self._room = Packed(ROOM, Room(self.market, self.accounts, work, outcome))
+        self.action, self._row, self._alone = self.actions[0], self.told[0], symbols == 1
+        self._seen = np.zeros(self.shape, dtype=np.float32)
+        self.seen: Float32s = self._seen[0]
+        self._begin = bound(kernel.begin, *kernel.BEGIN)
+        step = bound(kernel.advance_one, *kernel.ADVANCE_ONE)
+        self.advance: Callable[[], int] = partial(step, self._room.address, self.actions, self._seen)
+        """One step by ``action``; see :func:`foretrade.envs.kernel.advance_one`."""
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Another process binds memory of its own and takes the books over."""
@@ -51,45 +60,37 @@ class Seat:
         self.accounts.put("key", np.uint64(key))
         self.accounts.put("episode", np.uint64(0))
 
-    def begin(self, wish: Floats) -> Float32s:
-        """Begin the next episode; the observation ``[entries]``."""
-        seen = np.empty(self.shape, dtype=np.float32)
-        kernel.begin(*self._memory, FIRST, wish, seen)
-        first: Float32s = seen[0]
-        return first
+    def begin(self, wish: Floats) -> None:
+        """Begin the next episode."""
+        self._begin(self._room.address, FIRST, wish, self._seen)
+        self.part = int(self.told[0, 1])
 
-    def advance(self) -> tuple[int, Float32s]:
-        """One step by ``action``; see :func:`foretrade.envs.kernel.advance`."""
-        seen = self._blank.copy()
-        return self._advance(*self._memory, self.actions, NOBODY, seen, 0, 1), seen[0]
-
-    def info(self) -> dict[str, Any]:
-        """What infos tell; of several symbols as arrays ``[symbols]``."""
+    def info(self, offset: int) -> dict[str, Any]:
+        """What infos tell, rows counted from ``offset``; of several symbols as arrays ``[symbols]``."""
         told = self._row.tolist()
-        if len(told) == len(INFO):
-            return _labelled(told)
+        if self._alone:  # spelt out because it is a quarter of a step's time
+            (
+                row, _, cash, equity, cost_scale, fill_equity, price_pnl, dividend, fee, spread,
+                impact, borrow, financing, interest, traded, units, requested, achieved, reason, close,
+                fill_price,
+            ) = told  # fmt: skip
+            return {
+                "row": int(row) - offset, "market": self.part, "cash": cash, "equity": equity,
+                "cost_scale": cost_scale, "fill_equity": fill_equity, "price_pnl": price_pnl,
+                "dividend": dividend, "fee": fee, "spread": spread, "impact": impact, "borrow": borrow,
+                "financing": financing, "interest": interest, "traded": traded, "units": units,
+                "requested": requested, "achieved": achieved, "reason": reason, "close": close,
+                "fill_price": fill_price,
+            }  # fmt: skip
         shared = dict(zip(TOLD, told, strict=False))
+        shared["row"], shared["market"] = int(told[0]) - offset, self.part
         each = np.reshape(told[len(TOLD) :], (-1, len(TOLD_PER_SYMBOL)))
         return shared | dict(zip(TOLD_PER_SYMBOL, each.T.copy(), strict=True))
-
-
-def _labelled(told: list[float]) -> dict[str, Any]:
-    """``dict(zip(INFO, told))``, spelt out because it is half of a step's Python."""
-    (
-        row, market, cash, equity, cost_scale, fill_equity, price_pnl, dividend, fee, spread, impact,
-        borrow, financing, interest, traded, units, requested, achieved, reason, close, fill_price,
-    ) = told  # fmt: skip
-    return {
-        "row": row, "market": market, "cash": cash, "equity": equity, "cost_scale": cost_scale,
-        "fill_equity": fill_equity, "price_pnl": price_pnl, "dividend": dividend, "fee": fee,
-        "spread": spread, "impact": impact, "borrow": borrow, "financing": financing,
-        "interest": interest, "traded": traded, "units": units, "requested": requested,
-        "achieved": achieved, "reason": reason, "close": close, "fill_price": fill_price,
-    }  # fmt: skip
 
 
 def _restored(market: Market, entries: int, books: tuple[Any, ...]) -> Seat:
     seat = Seat(market, entries)
     for mine, theirs in zip(seat.accounts[:3], books, strict=True):
         mine[...] = theirs
+    seat.part = int(seat.accounts.get("market")[0])
     return seat

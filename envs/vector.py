@@ -17,12 +17,12 @@ from foretrade.envs import kernel
 from foretrade.envs.actions import InvalidAction
 from foretrade.envs.behaviour import Behaviour, behaviour_of, target_bins
 from foretrade.envs.episodes import NO_WISH
-from foretrade.envs.kernel import NOBODY
 from foretrade.envs.market import MarketEnv
+from foretrade.envs.room import NOBODY, ROOM, Room, new_outcome
 from foretrade.envs.writing import TOLD, TOLD_PER_SYMBOL
 from foretrade.markets.accounts import new_accounts
 from foretrade.markets.arrays import AnyArray, Bools, Float32s, Floats
-from foretrade.markets.compiled import bound
+from foretrade.markets.compiled import Packed, bound
 from foretrade.markets.trading import new_workspace
 
 Observations: TypeAlias = Any  # float32 [accounts, entries], or a dict of such arrays
@@ -86,8 +86,9 @@ class MarketVectorEnv(gymnasium.vector.VectorEnv[Observations, AnyArray, AnyArra
         self._symbols = len(self.env.symbols)
         self._accounts = new_accounts(num_envs, self._symbols)
         bins = len(target_bins(self.env.actions)) if counts else 0
-        self._outcome = kernel.new_outcome(num_envs, self._symbols, tells=infos, bins=bins)
+        self._outcome = new_outcome(num_envs, self._symbols, tells=infos, bins=bins)
         self._buffers = self._checked(buffers)
+        self._rows = np.zeros((num_envs, self._symbols * len(self.env.market.limits)))
         self._idle = np.repeat(self.env.market.limits[:, 0], self._symbols)
         self._current = 0
         self._ended, self._waiting = np.ones(num_envs, dtype=np.bool_), True
@@ -132,9 +133,10 @@ class MarketVectorEnv(gymnasium.vector.VectorEnv[Observations, AnyArray, AnyArra
         if self.autoreset_mode is AutoresetMode.DISABLED and waiting:
             over = np.flatnonzero(self._ended)
             raise RuntimeError(f"the episodes of accounts {over.tolist()} are over; reset them")
-        rows = self.env.actions.rows(actions, self.num_envs, self._symbols)
+        rows = self._rows
+        self.env.actions.write_all(actions, rows)
         if waiting:  # NEXT_STEP begins them anew, whatever their action says
-            rows = np.where(self._ended[:, None], self._idle, rows)
+            np.copyto(rows, self._idle, where=self._ended[:, None])
         self._current = 1 - self._current
         ended = self._advance(rows, self._ended if waiting else NOBODY)
         if waiting or ended:
@@ -188,19 +190,16 @@ class MarketVectorEnv(gymnasium.vector.VectorEnv[Observations, AnyArray, AnyArra
 
     def _advance(self, rows: Floats, restart: Bools) -> int:
         seen = self._buffers[self._current]
-        shared = (self._market, self._state)
         if self._pool is None:
-            first, last = self._shares[0]
-            done: int = self._kernel(
-                *shared, self._work[0], self._told, rows, restart, seen, first, last
-            )
+            room, (first, last) = self._rooms[0], self._shares[0]
+            done: int = self._advances(room.address, rows, restart, seen, first, last)
             if done < 0:
                 self._refuse(rows, done)
             return done
         self._refuse(rows, -1 - kernel.first_outside(rows, self.env.market.limits, self._symbols))
         jobs = [
-            self._pool.submit(self._kernel, *shared, work, self._told, rows, restart, seen, first, last)
-            for work, (first, last) in zip(self._work, self._shares, strict=True)
+            self._pool.submit(self._advances, room.address, rows, restart, seen, first, last)
+            for room, (first, last) in zip(self._rooms, self._shares, strict=True)
         ]
         return sum(int(job.result()) for job in jobs)
 
@@ -237,7 +236,7 @@ class MarketVectorEnv(gymnasium.vector.VectorEnv[Observations, AnyArray, AnyArra
 
     def _begin(self, which: AnyArray, wish: Floats) -> None:
         seen = self._buffers[self._current]
-        kernel.begin(self._market, self._state, self._work[0], self._told, which, wish, seen)
+        self._begins(self._rooms[0].address, which, wish, seen)
         self._ended[which] = False
         self._waiting = bool(self._ended.any())
 
@@ -287,19 +286,21 @@ class MarketVectorEnv(gymnasium.vector.VectorEnv[Observations, AnyArray, AnyArra
         edges = np.linspace(0, blocks, min(threads, blocks) + 1).astype(int).tolist()
         self._threads = threads
         self._shares = list(pairwise(edges))
-        self._work = [tuple(new_workspace(self._symbols)) for _ in self._shares]
         many = len(self._shares) > 1
         self._pool = ThreadPoolExecutor(len(self._shares)) if many else None
-        self._market, self._state = tuple(self.env.market), tuple(self._accounts)
-        self._told = tuple(self._outcome)
-        self._kernel = bound(
-            kernel.advance, self._market, self._state, self._work[0], self._told,
-            np.zeros((1, 1)), NOBODY, self._buffers[0], 0, 1,
-        )  # fmt: skip
+        self._rooms = [
+            Packed(
+                ROOM,
+                Room(self.env.market, self._accounts, new_workspace(self._symbols), self._outcome),
+            )
+            for _ in self._shares
+        ]
+        self._begins = bound(kernel.begin, *kernel.BEGIN)
+        self._advances = bound(kernel.advance, *kernel.ADVANCE)
 
     def __getstate__(self) -> dict[str, Any]:
         state = self.__dict__.copy()
-        for name in ("_pool", "_work", "_shares", "_market", "_state", "_told", "_kernel"):
+        for name in ("_pool", "_shares", "_rooms", "_begins", "_advances"):
             del state[name]
         return state
 

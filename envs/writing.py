@@ -23,7 +23,7 @@ from foretrade.markets.accounts import (
     UNITS,
 )
 from foretrade.markets.arrays import Float32s, Floats, Index, UInts
-from foretrade.markets.compiled import compiled_part, inlined
+from foretrade.markets.compiled import compiled_part, compiled_phase, inlined
 from foretrade.markets.exchange import AT_FILL, AT_MARK
 from foretrade.markets.trading import (
     ACHIEVED,
@@ -43,19 +43,18 @@ TOLD = ("row", "market", "cash", "equity", "cost_scale", *FLOWS)
 TOLD_PER_SYMBOL = ("units", "requested", "achieved", "reason", "close", "fill_price")
 
 
-@compiled_part
+@compiled_phase
 def observe(
-    market: Any, a: Floats, hs: Floats, clock: UInts, s: Floats, ms: Floats, first: Index, last: Index,
-    n: Index, seen: Float32s,
+    window: Float32s, current: Float32s, lookback_bars: Index, terms: Any, a: Floats, hs: Floats,
+    clock: UInts, s: Floats, ms: Floats, first: Index, last: Index, n: Index, seen: Float32s,
 ) -> None:  # fmt: skip
     """Write what the lanes ``first … last - 1`` see; their block begins at account ``n``."""
-    _look_at_account(market, a, hs, s, ms, first, last)
-    window, current = market.window, market.current
-    length = np.uint64(market.lookback_bars) * np.uint64(window.shape[1])
-    _copy_rows(window, np.uint64(market.lookback_bars), clock, first, last, n, seen, np.uint64(0))
+    _look_at_account(terms, a, hs, s, ms, first, last)
+    length = np.uint64(lookback_bars) * np.uint64(window.shape[1])
+    _copy_rows(window, np.uint64(lookback_bars), clock, first, last, n, seen, np.uint64(0))
     _copy_rows(current, np.uint64(1), clock, first, last, n, seen, length)
     at = length + np.uint64(current.shape[1])
-    carries = market.terms[0].carries
+    carries = terms.carries
     for i in range(len(ms)):
         m = ms[i]
         for j in range(first, last):
@@ -85,9 +84,9 @@ def _copy_rows(
                 seen[n + j, at + k] = values[begins + k]
 
 
-@compiled_part
+@compiled_phase
 def tell(
-    market: Any,
+    prices: Floats,
     a: Floats,
     hs: Floats,
     clock: UInts,
@@ -116,8 +115,8 @@ def tell(
             told[who, at + np.uint64(1)] = m[REQUESTED + j]
             told[who, at + np.uint64(2)] = m[ACHIEVED + j]
             told[who, at + np.uint64(3)] = m[REASON + j]
-            told[who, at + np.uint64(4)] = market.prices[row, i, AT_MARK]
-            told[who, at + np.uint64(5)] = market.prices[row, i, AT_FILL]
+            told[who, at + np.uint64(4)] = prices[row, i, AT_MARK]
+            told[who, at + np.uint64(5)] = prices[row, i, AT_FILL]
             at += np.uint64(6)
 
 
@@ -133,10 +132,10 @@ def forget(s: Floats, ms: Floats, j: Index) -> None:
 
 @inlined
 def _look_at_account(
-    market: Any, a: Floats, hs: Floats, s: Floats, ms: Floats, first: Index, last: Index
+    terms: Any, a: Floats, hs: Floats, s: Floats, ms: Floats, first: Index, last: Index
 ) -> None:
     """State of the account as fractions; a ruined one holds nothing and has lost everything."""
-    compounds, notional = market.terms[0].compounds, market.terms[0].notional
+    compounds, notional = terms.compounds, terms.notional
     for j in range(first, last):
         equity = a[EQUITY + j]
         base = equity if compounds else notional

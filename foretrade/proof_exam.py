@@ -103,7 +103,8 @@ class Exam:
         seen[:, 0] = signals
         seen[:, names.index("account.weight")] = held
         seen[:, names.index("account.cash")] = 1 - held
-        rows = env.actions.rows(decide(seen), len(signals), 1)[:, 0]
+        actions = np.empty((len(signals), 1))
+        env.actions.write_all(decide(seen), actions)
         grid = np.array(env.actions.grid)
-        units = grid[rows.astype(int)] if len(grid) > 1 else rows
+        units = grid[actions[:, 0].astype(int)] if len(grid) > 1 else actions[:, 0]
         return [float(value) for value in units / self.market.bounds[1]]

@@ -11,7 +11,7 @@ from typing import Any
 
 from foretrade.markets.accounts import ALIVE, CALLED, CASH, ENTRY, RUINED, STATUS, UNITS
 from foretrade.markets.arrays import Floats, Index
-from foretrade.markets.compiled import compiled_part, inlined
+from foretrade.markets.compiled import compiled_part, compiled_phase, inlined
 from foretrade.markets.orders import DELISTING, MARGIN_CALL, RUIN, STOPPED, TOOK_PROFIT
 from foretrade.markets.trading import (
     ACHIEVED,
@@ -106,7 +106,7 @@ def call_margin_inside(a: Floats, hs: Floats, s: Floats, ms: Floats, lanes: Inde
             _liquidate(a, hs, s, ms, j, s[NET + j])
 
 
-@compiled_part
+@compiled_phase
 def call_margin(
     a: Floats, hs: Floats, s: Floats, ms: Floats, lanes: Index, maintenance: float, compounds: bool
 ) -> None:

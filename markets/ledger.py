@@ -45,7 +45,7 @@ from foretrade.markets.accounts import (
 )
 from foretrade.markets.arithmetic import borrowed, idle, owed
 from foretrade.markets.arrays import Floats, Index, UInts
-from foretrade.markets.compiled import compiled, compiled_part, inlined
+from foretrade.markets.compiled import compiled, compiled_part, compiled_phase, inlined
 from foretrade.markets.exchange import (
     AT_DIVIDEND,
     AT_SPLIT,
@@ -85,7 +85,7 @@ from foretrade.markets.trading import (
 )
 
 
-@compiled_part
+@inlined
 def step(
     a: Floats,
     hs: Floats,
@@ -119,7 +119,7 @@ def step(
     _mark(a, hs, s, ms, lanes, terms)
 
 
-@compiled_part
+@compiled_phase
 def _clear(a: Floats, hs: Floats, s: Floats, ms: Floats, lanes: Index) -> None:
     for j in range(lanes):
         s[BEFORE + j] = a[EQUITY + j]
@@ -159,7 +159,7 @@ def _corporate_actions(
             a[CASH + j] += paid
 
 
-@compiled_part
+@compiled_phase
 def _accrue(a: Floats, hs: Floats, s: Floats, ms: Floats, lanes: Index, compounds: bool) -> None:
     first = ms[0]
     for i in range(len(hs)):
@@ -192,7 +192,7 @@ def _fill(a: Floats, hs: Floats, s: Floats, ms: Floats, lanes: Index, terms: Any
     rebalance(a, hs, s, ms, lanes, terms)
 
 
-@compiled_part
+@compiled_phase
 def _mark(a: Floats, hs: Floats, s: Floats, ms: Floats, lanes: Index, terms: Any) -> None:
     for i in range(len(hs)):
         h, m = hs[i], ms[i]
@@ -208,7 +208,7 @@ def _mark(a: Floats, hs: Floats, s: Floats, ms: Floats, lanes: Index, terms: Any
         s[FILL_EQUITY + j] = s[FILL_EQUITY + j] if stands else a[CASH + j]
 
 
-@compiled_part
+@compiled_phase
 def _sum_up(a: Floats, hs: Floats, s: Floats, ms: Floats, lanes: Index) -> None:
     """Equity into ``s[NET]``, gross value of the positions into ``s[GROSS]``."""
     for j in range(lanes):

@@ -14,7 +14,7 @@ from foretrade.markets.arithmetic import (
     room_share,
 )
 from foretrade.markets.arrays import Floats, Index
-from foretrade.markets.compiled import compiled_part, inlined
+from foretrade.markets.compiled import compiled_part, compiled_phase, inlined
 from foretrade.markets.exchange import DELTAS, WEIGHTS
 from foretrade.markets.trading import (
     ACHIEVED,
@@ -83,7 +83,7 @@ def rebalance(a: Floats, hs: Floats, s: Floats, ms: Floats, lanes: Index, terms:
     _record(a, hs, s, ms, lanes, terms)
 
 
-@compiled_part
+@compiled_phase
 def _limit(a: Floats, hs: Floats, s: Floats, ms: Floats, lanes: Index, terms: Any) -> None:
     """How much of the targets the gross and the net limit let through."""
     sizing = terms.sizing
@@ -150,7 +150,7 @@ def _make_room(hs: Floats, s: Floats, ms: Floats, lanes: Index, terms: Any) -> N
             m[REASON + j] += LEVERAGE if cut & (s[LIMIT + j] >= 1.0) else 0.0
 
 
-@compiled_part
+@compiled_phase
 def _aim(a: Floats, hs: Floats, s: Floats, ms: Floats, lanes: Index, terms: Any) -> None:
     """Orders as ``goal + tilt × equity after costs − units``, where there is to be one."""
     by_weight, compounds, carries = terms.sizing == WEIGHTS, terms.compounds, terms.carries
@@ -196,7 +196,7 @@ def _aim(a: Floats, hs: Floats, s: Floats, ms: Floats, lanes: Index, terms: Any)
             h[PENDING + j] = wanted if carries & waits else 0.0
 
 
-@compiled_part
+@compiled_phase
 def _solve(a: Floats, hs: Floats, s: Floats, ms: Floats, lanes: Index, terms: Any) -> None:
     """Equity ``e`` after the trade: ``e + Σ cost_i(|goal_i + tilt_i e − units_i|) = base``.
 
@@ -253,7 +253,7 @@ def _solve_linear(h: Floats, s: Floats, m: Floats, lanes: Index) -> None:
         s[AFTER + j] = after if m[GOES + j] > 0.0 else base
 
 
-@compiled_part
+@compiled_phase
 def _execute(a: Floats, hs: Floats, s: Floats, ms: Floats, lanes: Index, terms: Any) -> None:
     carries, compounds, lot = terms.carries, terms.compounds, terms.lot_size
     minimum = terms.minimum_order
@@ -277,7 +277,7 @@ def _execute(a: Floats, hs: Floats, s: Floats, ms: Floats, lanes: Index, terms: 
             trade(a, h, s, m, j, done, terms.proportional)
 
 
-@compiled_part
+@compiled_phase
 def _record(a: Floats, hs: Floats, s: Floats, ms: Floats, lanes: Index, terms: Any) -> None:
     """What was asked for and what was got, in weights at the fill."""
     compounds = terms.compounds

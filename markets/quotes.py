@@ -6,10 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from foretrade.markets.accounts import COST_SCALE, LANES, ROW
+from foretrade.markets.accounts import COST_SCALE, ROW
 from foretrade.markets.arrays import Floats, Index, UInts
-from foretrade.markets.compiled import compiled_part, inlined
-from foretrade.markets.costs import PROPORTIONAL_RATES, RATES
+from foretrade.markets.compiled import compiled_phase, inlined
 from foretrade.markets.exchange import (
     AT_DELISTING,
     AT_FILL,
@@ -21,26 +20,31 @@ from foretrade.markets.exchange import (
     AT_YEARS,
 )
 from foretrade.markets.trading import (
+    BORROW_RATE,
     DELISTED,
+    FEE_PER_UNIT,
     FEE_RATE,
     FILL,
+    FINANCING_RATE,
+    HALF_SPREAD,
     HIGH,
+    IMPACT_RATE,
+    INTEREST_RATE,
     INVERSE_VOLUME,
     LOW,
     MARK,
+    MINIMUM_FEE,
     NO_VOLUME,
     OPEN,
     OUT,
+    QUADRATIC,
     VALUED,
     VOLUME,
     YEARS,
 )
 
-INTEREST_NUMBER = RATES.index("interest_bps_per_year")  # earned: not scaled as costs are
-YEARLY = tuple(RATES.index(name) for name in RATES if name.endswith("_per_year"))
 
-
-@compiled_part
+@compiled_phase
 def lay_out(
     a: Floats,
     clock: UInts,
@@ -66,7 +70,14 @@ def lay_out(
             m[MARK + j] = prices[row, i, AT_MARK]
             m[OUT + j] = 0.0
         _lay_out_rest(clock, m, i, lanes, prices, terms)
-        _lay_out_rates(a, clock, s, m, i, lanes, rates, terms.proportional)
+        if len(rates) > 1:
+            for j in range(lanes):
+                its = rates[clock[ROW + j], i]
+                _lay_out_rates(m, j, its, a[COST_SCALE + j], s[YEARS + j], terms.proportional)
+        else:
+            for j in range(lanes):
+                its = rates[np.uint64(0), i]
+                _lay_out_rates(m, j, its, a[COST_SCALE + j], s[YEARS + j], terms.proportional)
 
 
 @inlined
@@ -90,22 +101,16 @@ def _lay_out_rest(clock: UInts, m: Floats, i: Index, lanes: Index, prices: Float
 
 @inlined
 def _lay_out_rates(
-    a: Floats,
-    clock: UInts,
-    s: Floats,
-    m: Floats,
-    i: Index,
-    lanes: Index,
-    rates: Floats,
-    proportional: bool,
+    m: Floats, j: Index, rates: Floats, scale: float, years: float, proportional: bool
 ) -> None:
-    """Rates at the account's cost level; yearly ones become those of the step."""
-    count = PROPORTIONAL_RATES if proportional else len(RATES)
-    for k in range(count):
-        field = FEE_RATE + np.uint64(k * LANES)
-        scales, yearly = k != INTEREST_NUMBER, k in YEARLY
-        varies, constant = len(rates) > 1, rates[0, i, k]
-        for j in range(lanes):
-            rate = rates[clock[ROW + j], i, k] if varies else constant
-            rate = rate * s[YEARS + j] if yearly else rate
-            m[field + j] = rate * a[COST_SCALE + j] if scales else rate
+    """Costs at the account's level, in the order of ``costs.RATES``; yearly ones become the step's."""
+    m[FEE_RATE + j] = rates[0] * scale
+    m[HALF_SPREAD + j] = rates[1] * scale
+    m[BORROW_RATE + j] = rates[2] * years * scale
+    m[FINANCING_RATE + j] = rates[3] * years * scale
+    m[INTEREST_RATE + j] = rates[4] * years  # earned: not scaled as costs are
+    if not proportional:
+        m[FEE_PER_UNIT + j] = rates[5] * scale
+        m[MINIMUM_FEE + j] = rates[6] * scale
+        m[IMPACT_RATE + j] = rates[7] * scale
+        m[QUADRATIC + j] = rates[8] * scale
