@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/installed
 
-.PHONY: install demo test lint types layers unit check-learning check-engines leaks calibrate experiments prove bench bench-backtests \
+.PHONY: install demo test lint types layers unit check-learning check-engines check-ecosystem leaks calibrate experiments prove bench bench-backtests \
         bench-forecasts bench-peers bench-significance bench-training format lock clean
 
 install: $(INSTALLED)
@@ -67,6 +67,11 @@ bench-peers: .venv-peers/installed .venv-engines/installed bench bench-backtests
 
 check-engines: install .venv-engines/installed  ## the ledger against vectorbt, bt and backtrader
 	$(BIN)/pytest -m engines tests/parity
+
+check-ecosystem: install  ## videos by moviepy, and a collector of tianshou, on the environment
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[ecosystem]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -r tests/envs/ecosystem.txt
+	$(BIN)/pytest tests/envs/test_ecosystem.py
 
 .venv-peers/installed: tests/benchmarks/peers.txt
 	$(PYTHON) -m venv .venv-peers

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gymnasium
 import numpy as np
 import pytest
+import torch
 from gymnasium.utils.env_checker import check_env
 from gymnasium.vector import AutoresetMode
 from gymnasium.wrappers import (
@@ -154,3 +155,35 @@ def test_sb3_contrib_learns(name):
     policy = "MlpLstmPolicy" if name == "RecurrentPPO" else "MlpPolicy"
     settings = {"learning_starts": 16} if name == "QRDQN" else {"n_steps": 8, "batch_size": 16}
     getattr(contrib, name)(policy, env, device="cpu", seed=0, **settings).learn(64)
+
+
+def test_tianshou_collects_what_the_environment_gives():
+    data = pytest.importorskip("tianshou.data", reason="make check-ecosystem")
+    from tianshou.algorithm.modelfree.reinforce import DiscreteActorPolicy
+    from tianshou.env import DummyVectorEnv
+    from tianshou.utils.net.common import Net
+    from tianshou.utils.net.discrete import DiscreteActor
+
+    market = MarketEnv(WALK, actions="position", episodes=SHORT)
+    net = Net(state_shape=market.observation_space.shape, hidden_sizes=[8])
+    policy = DiscreteActorPolicy(
+        actor=DiscreteActor(preprocess_net=net, action_shape=3),
+        action_space=market.action_space,
+        observation_space=market.observation_space,
+        dist_fn=lambda logits: torch.distributions.Categorical(logits=logits),
+    )
+    steps = data.VectorReplayBuffer(total_size=60, buffer_num=2)
+    batch = DummyVectorEnv([market.copy, market.copy])
+    batch.seed([0, 1])
+    collector = data.Collector(policy, batch, steps)
+    collector.reset()
+    assert collector.collect(n_episode=2).n_collected_episodes == 2
+    for seed, found in enumerate(steps.buffers):
+        env = market.copy()
+        env.reset(seed=seed)
+        seen, _ = env.reset()
+        for step in found[np.arange(SHORT.bars)]:
+            assert np.array_equal(step.obs, seen)
+            seen, reward, _, truncated, _ = env.step(step.act)
+            assert (step.rew, step.truncated) == (reward, truncated)
+        assert truncated
