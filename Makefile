@@ -69,7 +69,6 @@ check-engines: install .venv-engines/installed  ## the ledger against vectorbt, 
 	$(BIN)/pytest -m engines tests/parity
 
 check-ecosystem: install  ## videos by moviepy, and a collector of tianshou, on the environment
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[ecosystem]'
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -r tests/envs/ecosystem.txt
 	$(BIN)/pytest tests/envs/test_ecosystem.py
 

@@ -116,14 +116,14 @@ def test_processes_of_their_own_give_the_same_numbers():
 
 
 def test_episodes_become_videos(tmp_path):
-    pytest.importorskip("moviepy", reason="pip install 'foretrade[ecosystem]'")
+    pytest.importorskip("moviepy", reason="make check-ecosystem")
     env = MarketEnv(WALK, render_mode="rgb_array", episodes=Episodes(8))
-    recorded = RecordVideo(env, str(tmp_path), disable_logger=True)
+    recorded = RecordVideo(env, str(tmp_path / "videos"), disable_logger=True)
     recorded.reset(seed=0)
     for step in range(8):
         recorded.step(np.array([step % 2], np.float32))
     recorded.close()
-    assert next(tmp_path.glob("*.mp4")).stat().st_size > 1000
+    assert next(tmp_path.glob("videos/*.mp4")).stat().st_size > 1000
 
 
 def test_the_panel_shows_the_account_at_each_step(capsys):
