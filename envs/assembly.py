@@ -12,7 +12,7 @@ from foretrade.envs.actions import Actions
 from foretrade.envs.episodes import Episodes
 from foretrade.envs.observation import RMS_WINDOW_BARS, Layout, layout, market_rows
 from foretrade.envs.rewards import OF_LOGARITHMS, Reward
-from foretrade.envs.room import TERMS, Market
+from foretrade.envs.stage import TERMS, Market
 from foretrade.markets.arrays import AnyArray, Bools, Float32s, Floats, Ints
 from foretrade.markets.bars import Bars, DataError
 from foretrade.markets.costs import Costs, Rate

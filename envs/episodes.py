@@ -22,6 +22,7 @@ from foretrade.markets.accounts import (
     ROW,
     STEPS,
     UNITS,
+    Accounts,
 )
 from foretrade.markets.arrays import Floats, Index, Ints, UInts, read_only
 from foretrade.markets.compiled import compiled_part, inlined
@@ -84,6 +85,26 @@ class Episodes:
             "log_spread": high - low if high > low else 0.0,
             "episodes_per_level": self.episodes_per_level,
         }
+
+
+def check_places(accounts: Accounts, blocks: Ints) -> None:
+    """Refuse accounts that stand outside the markets, whose ``blocks`` see in the kernel's ``Market``.
+
+    Raises:
+        ValueError: It names the first of them.
+    """
+    row, steps, length, market = (
+        accounts.get(name).astype(np.int64) for name in ("row", "steps", "length", "market")
+    )
+    known = (market >= 0) & (market < len(blocks))
+    first, last = blocks[np.where(known, market, 0), :2].T
+    lost = ~(known & (first <= row) & (row < last) & (steps >= 0) & (steps <= length))
+    if lost.any():
+        i = int(lost.argmax())
+        raise ValueError(
+            f"account {i} stands at row {row[i]} of market {market[i]}, after {steps[i]} of {length[i]} "
+            "steps: these are other markets than the ones that it is from"
+        )
 
 
 @inlined

@@ -11,12 +11,12 @@ from foretrade.envs import episodes, rewards
 from foretrade.envs.actions import GRID, SIMPLEX
 from foretrade.envs.behaviour import count
 from foretrade.envs.episodes import NO_WISH
-from foretrade.envs.room import Room, room_at
+from foretrade.envs.stage import Stage, stage_at
 from foretrade.envs.writing import forget, observe, tell
 from foretrade.markets import exchange, ledger
 from foretrade.markets.accounts import ALIVE, EPISODE, LANES, LENGTH, ROW, STATUS, STEPS
 from foretrade.markets.arrays import Bools, Float32s, Floats, Index, Ints, UInts
-from foretrade.markets.compiled import compiled, compiled_brief, compiled_phase, inlined
+from foretrade.markets.compiled import compiled, compiled_phase, inlined
 from foretrade.markets.trading import MARK, REWARD, STOP_LOSS, TAKE_PROFIT, TARGET
 
 ROWS, ROWS32 = numba.float64[:, ::1], numba.float32[:, ::1]
@@ -31,19 +31,19 @@ def begin(address: int, which: Ints, wish: Floats, seen: Float32s) -> None:
     """Begin the next episodes of some accounts, and observe.
 
     Args:
-        address: Of the :class:`Room`.
+        address: Of the :class:`Stage`.
         which: Numbers of the accounts.
         wish: See :func:`foretrade.envs.episodes.begin`.
         seen: ``[accounts, entries]``; the accounts write their own rows of it.
     """
-    room = room_at(address)
+    stage = stage_at(address)
     for n in which:
-        _begin(room, np.uint64(n), wish, seen)
+        _begin(stage, np.uint64(n), wish, seen)
 
 
 @inlined
-def _begin(room: Room, n: Index, wish: Floats, seen: Float32s) -> None:
-    market, accounts, (s, ms), outcome = room
+def _begin(stage: Stage, n: Index, wish: Floats, seen: Float32s) -> None:
+    market, accounts, (s, ms), outcome = stage
     block, lane, terms = n // np.uint64(LANES), n % np.uint64(LANES), market.terms[0]
     a, hs, clock = accounts.account[block], accounts.holdings[block], accounts.clock[block]
     episodes.begin(a, hs, clock, lane, market.blocks, market.cost_levels, terms, wish)
@@ -69,7 +69,7 @@ def advance(
     """One step of the accounts in the blocks ``first … last - 1``.
 
     Args:
-        address: Of the :class:`Room`.
+        address: Of the :class:`Stage`.
         actions: ``[accounts, entries]``.
         restart: ``[accounts]``: begin the next episode instead, with a reward of 0.
         seen: ``[accounts, entries]``, written.
@@ -78,35 +78,35 @@ def advance(
         How many episodes ended; or, if entry ``k`` of ``actions`` is outside its space, ``−1 − k``, and
         nothing has happened.
     """
-    room = room_at(address)
-    accounts, outcome, symbols = room.accounts, room.outcome, len(room.work.quotes)
-    bad = _first_outside(actions, room.market.limits, symbols, first, last)
+    stage = stage_at(address)
+    accounts, outcome, symbols = stage.accounts, stage.outcome, len(stage.work.quotes)
+    bad = _first_outside(actions, stage.market.limits, symbols, first, last)
     if bad >= 0:
         return -1 - bad
     ended = 0
     for block in range(np.uint64(first), np.uint64(last)):
-        ended += _advance(room, block, ledger.lanes_of(accounts, block), actions, seen)
+        ended += _advance(stage, block, ledger.lanes_of(accounts, block), actions, seen)
     if restart.size > 0:
         for who in range(np.uint64(first * LANES), np.uint64(min(last * LANES, accounts.total))):
             if restart[who]:
                 ended -= int(outcome.terminated[who] | outcome.truncated[who])
-                _begin(room, who, NO_WISH, seen)
+                _begin(stage, who, NO_WISH, seen)
     return int(ended)
 
 
-@compiled_brief
+@compiled
 def advance_one(address: int, actions: Floats, seen: Float32s) -> int:
-    """The same for a room's only account; a third of the time, for its code is short."""
-    room = room_at(address)
-    bad = _first_outside(actions, room.market.limits, len(room.work.quotes), 0, 1)
+    """The same for a stage's only account, in a third of the time: the code is short."""
+    stage = stage_at(address)
+    bad = _first_outside(actions, stage.market.limits, len(stage.work.quotes), 0, 1)
     if bad >= 0:
         return -1 - bad
-    return _advance(room, np.uint64(0), np.uint64(1), actions, seen)
+    return _advance(stage, np.uint64(0), np.uint64(1), actions, seen)
 
 
 @inlined
-def _advance(room: Room, block: Index, lanes: Index, actions: Floats, seen: Float32s) -> int:
-    market, accounts, (s, ms), outcome = room
+def _advance(stage: Stage, block: Index, lanes: Index, actions: Floats, seen: Float32s) -> int:
+    market, accounts, (s, ms), outcome = stage
     none, n, terms, prices = np.uint64(0), block * np.uint64(LANES), market.terms[0], market.prices
     a, hs, clock = accounts.account[block], accounts.holdings[block], accounts.clock[block]
     _aim(terms, market.levels, ms, lanes, n, actions)

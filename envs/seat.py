@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from foretrade.envs import kernel
-from foretrade.envs.room import ROOM, Market, Room, new_outcome
+from foretrade.envs.stage import STAGE, Market, Stage, new_outcome
 from foretrade.envs.writing import TOLD, TOLD_PER_SYMBOL
 from foretrade.markets.accounts import new_accounts
 from foretrade.markets.arrays import Float32s, Floats, Ints
@@ -28,27 +28,26 @@ class Seat:
 
     Attributes:
         part: The market that is played, by number.
-        seen: The last observation, ``[entries]``; overwritten by the next.
+        seen: What the last step or :meth:`begin` showed, ``[entries]``; overwritten by the next.
     """
 
     def __init__(self, market: Market, entries: int) -> None:
         self.market, self.shape = market, (1, entries)
         self.accounts = new_accounts(1, market.prices.shape[1])
         self.part = 0
-        self._bind()
-
-    def _bind(self) -> None:
-        symbols = self.market.prices.shape[1]
-        self.actions = np.zeros((1, symbols * len(self.market.limits)))
+        symbols = market.prices.shape[1]
+        self.actions = np.zeros((1, symbols * len(market.limits)))
         outcome, work = new_outcome(1, symbols, tells=True), new_workspace(symbols)
         self.reward, self.terminated, self.truncated, self.told = outcome[:4]
-        self._room = Packed(ROOM, Room(self.market, self.accounts, work, outcome))
+        self._stage = Packed(STAGE, Stage(self.market, self.accounts, work, outcome))
         self.action, self._row, self._alone = self.actions[0], self.told[0], symbols == 1
         self._seen = np.zeros(self.shape, dtype=np.float32)
         self.seen: Float32s = self._seen[0]
         self._begin = bound(kernel.begin, *kernel.BEGIN)
         step = bound(kernel.advance_one, *kernel.ADVANCE_ONE)
-        self.advance: Callable[[], int] = partial(step, self._room.address, self.actions, self._seen)
+        advance = partial(step, self._stage.address, self.actions, self._seen)
+        advance.__dict__["stage"] = self._stage  # whoever holds the function keeps what it works on
+        self.advance: Callable[[], int] = advance
         """One step by ``action``; see :func:`foretrade.envs.kernel.advance_one`."""
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -62,7 +61,7 @@ class Seat:
 
     def begin(self, wish: Floats) -> None:
         """Begin the next episode."""
-        self._begin(self._room.address, FIRST, wish, self._seen)
+        self._begin(self._stage.address, FIRST, wish, self._seen)
         self.part = int(self.told[0, 1])
 
     def info(self, offset: int) -> dict[str, Any]:

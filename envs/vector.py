@@ -16,12 +16,12 @@ from gymnasium.vector.utils import batch_space
 from foretrade.envs import kernel
 from foretrade.envs.actions import InvalidAction
 from foretrade.envs.behaviour import Behaviour, behaviour_of, target_bins
-from foretrade.envs.episodes import NO_WISH
+from foretrade.envs.episodes import NO_WISH, check_places
 from foretrade.envs.market import MarketEnv
-from foretrade.envs.room import NOBODY, ROOM, Room, new_outcome
+from foretrade.envs.stage import NOBODY, STAGE, Outcome, Stage, new_outcome
 from foretrade.envs.writing import TOLD, TOLD_PER_SYMBOL
-from foretrade.markets.accounts import new_accounts
-from foretrade.markets.arrays import AnyArray, Bools, Float32s, Floats
+from foretrade.markets.accounts import Accounts, new_accounts
+from foretrade.markets.arrays import AnyArray, Bools, Float32s, Floats, writable
 from foretrade.markets.compiled import Packed, bound
 from foretrade.markets.trading import new_workspace
 
@@ -88,7 +88,6 @@ class MarketVectorEnv(gymnasium.vector.VectorEnv[Observations, AnyArray, AnyArra
         bins = len(target_bins(self.env.actions)) if counts else 0
         self._outcome = new_outcome(num_envs, self._symbols, tells=infos, bins=bins)
         self._buffers = self._checked(buffers)
-        self._rows = np.zeros((num_envs, self._symbols * len(self.env.market.limits)))
         self._idle = np.repeat(self.env.market.limits[:, 0], self._symbols)
         self._current = 0
         self._ended, self._waiting = np.ones(num_envs, dtype=np.bool_), True
@@ -106,6 +105,8 @@ class MarketVectorEnv(gymnasium.vector.VectorEnv[Observations, AnyArray, AnyArra
         ``options`` are those of the single environment, and ``reset_mask`` (bool, ``[num_envs]``),
         which leaves the other accounts where they are.
         """
+        if self.closed:
+            raise RuntimeError("the environment is closed")
         chosen = dict(options or {})
         mask = np.asarray(chosen.pop("reset_mask", np.ones(self.num_envs, dtype=np.bool_)))
         if mask.shape != (self.num_envs,) or mask.dtype != np.bool_ or not mask.any():
@@ -156,13 +157,15 @@ class MarketVectorEnv(gymnasium.vector.VectorEnv[Observations, AnyArray, AnyArra
         """Go on from a :meth:`state` of as many accounts in the same market; returns what they see.
 
         Raises:
-            ValueError: It is of another number of accounts, or of another market.
+            ValueError: It is of another number of accounts, or stands nowhere in this market.
         """
         mine = self.state()
         for name, values in mine.items():
             given = state[name]
             if given.shape != values.shape or given.itemsize != values.itemsize:
                 raise ValueError(f"{name} has shape {given.shape}, expected {values.shape}")
+        accounts = self._accounts._replace(clock=state["clock"].view(np.uint64))
+        check_places(accounts, self.env.market.blocks)
         for name in ("account", "holdings", "clock"):
             array = getattr(self._accounts, name)
             array[...] = state[name].view(array.dtype)
@@ -191,15 +194,15 @@ class MarketVectorEnv(gymnasium.vector.VectorEnv[Observations, AnyArray, AnyArra
     def _advance(self, rows: Floats, restart: Bools) -> int:
         seen = self._buffers[self._current]
         if self._pool is None:
-            room, (first, last) = self._rooms[0], self._shares[0]
-            done: int = self._advances(room.address, rows, restart, seen, first, last)
+            stage, (first, last) = self._stages[0], self._shares[0]
+            done: int = self._advances(stage.address, rows, restart, seen, first, last)
             if done < 0:
                 self._refuse(rows, done)
             return done
         self._refuse(rows, -1 - kernel.first_outside(rows, self.env.market.limits, self._symbols))
         jobs = [
-            self._pool.submit(self._advances, room.address, rows, restart, seen, first, last)
-            for room, (first, last) in zip(self._rooms, self._shares, strict=True)
+            self._pool.submit(self._advances, stage.address, rows, restart, seen, first, last)
+            for stage, (first, last) in zip(self._stages, self._shares, strict=True)
         ]
         return sum(int(job.result()) for job in jobs)
 
@@ -236,7 +239,7 @@ class MarketVectorEnv(gymnasium.vector.VectorEnv[Observations, AnyArray, AnyArra
 
     def _begin(self, which: AnyArray, wish: Floats) -> None:
         seen = self._buffers[self._current]
-        self._begins(self._rooms[0].address, which, wish, seen)
+        self._begins(self._stages[0].address, which, wish, seen)
         self._ended[which] = False
         self._waiting = bool(self._ended.any())
 
@@ -276,9 +279,9 @@ class MarketVectorEnv(gymnasium.vector.VectorEnv[Observations, AnyArray, AnyArra
         shape = (self.num_envs, len(self.env.layout.entries))
         if buffers is None:
             return np.zeros(shape, dtype=np.float32), np.zeros(shape, dtype=np.float32)
-        for buffer in buffers:
-            if buffer.shape != shape or buffer.dtype != np.float32 or not buffer.flags.c_contiguous:
-                raise ValueError(f"buffers must be contiguous float32 arrays of shape {shape}")
+        fit = [b.shape == shape and b.dtype == np.float32 and b.flags.carray for b in buffers]
+        if fit != [True, True]:
+            raise ValueError(f"buffers must be two writable contiguous float32 arrays of shape {shape}")
         return buffers
 
     def _share_out(self, threads: int) -> None:
@@ -288,10 +291,11 @@ class MarketVectorEnv(gymnasium.vector.VectorEnv[Observations, AnyArray, AnyArra
         self._shares = list(pairwise(edges))
         many = len(self._shares) > 1
         self._pool = ThreadPoolExecutor(len(self._shares)) if many else None
-        self._rooms = [
+        self._rows = np.zeros((self.num_envs, self._symbols * len(self.env.market.limits)))
+        self._stages = [
             Packed(
-                ROOM,
-                Room(self.env.market, self._accounts, new_workspace(self._symbols), self._outcome),
+                STAGE,
+                Stage(self.env.market, self._accounts, new_workspace(self._symbols), self._outcome),
             )
             for _ in self._shares
         ]
@@ -300,10 +304,14 @@ class MarketVectorEnv(gymnasium.vector.VectorEnv[Observations, AnyArray, AnyArra
 
     def __getstate__(self) -> dict[str, Any]:
         state = self.__dict__.copy()
-        for name in ("_pool", "_shares", "_rooms", "_begins", "_advances"):
+        for name in ("_pool", "_shares", "_stages", "_rows", "_begins", "_advances"):
             del state[name]
         return state
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
+        self._accounts = Accounts(*map(writable, self._accounts))
+        self._outcome = Outcome(*map(writable, self._outcome))
+        first, second = self._buffers
+        self._buffers, self._ended = (writable(first), writable(second)), writable(self._ended)
         self._share_out(self._threads)

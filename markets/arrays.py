@@ -21,3 +21,9 @@ def read_only(array: AnyArray) -> AnyArray:
     copy = np.array(array, order="C")
     copy.setflags(write=False)
     return copy
+
+
+def writable(value: Any) -> Any:
+    """An array as compiled code may write to it: a copy, if who unpickled it has mapped it read-only.
+    What is no array stays as it is."""
+    return np.require(value, requirements=["C", "A", "W"]) if isinstance(value, np.ndarray) else value

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -10,6 +11,7 @@ import numba
 import numpy as np
 from numba.core.registry import cpu_target
 from numba.extending import intrinsic
+from numba.np.numpy_support import as_dtype
 
 from foretrade.storage import code_hash, user_cache
 
@@ -28,19 +30,14 @@ def compiled(function: Function) -> Function:
     return _jit(function, cache=True, nogil=True)
 
 
-def compiled_brief(function: Function) -> Function:
-    """The same for what is over before others could use the time: it keeps Python's lock."""
-    return _jit(function, cache=True)
-
-
 def compiled_part(function: Function) -> Function:
-    """Compile a part that only some settings ask for: kernels call it."""
+    """Compile a function that kernels call; it is kept on disk as a part of them."""
     return _jit(function)
 
 
 def compiled_phase(function: Function) -> Function:
-    """Compile a phase that every step goes through: it becomes part of each kernel's machine code, in
-    that for one account without loops."""
+    """The same for the phases of a step by the default settings: each kernel gets a copy of the machine
+    code, in that for one account without the loops over accounts."""
     return _jit(function, forceinline=True)
 
 
@@ -49,10 +46,12 @@ def inlined(function: Function) -> Function:
     return _jit(function, inline="always")
 
 
+@cache
 def bound(function: Callable[..., Any], *kinds: Any) -> Callable[..., Any]:
     """The machine code of a compiled function for arguments of just these types of numba's.
 
-    It skips the look-up by type, which takes half of a small call's time; the caller sees to the types.
+    It skips the look-up by type, which takes half of a small call's time. Nothing but the size of an
+    array's items and its dimensions is looked at: the caller sees to the rest.
     """
     compiled_function: Any = function
     compiled_function.compile(kinds)
@@ -63,32 +62,54 @@ def bound(function: Callable[..., Any], *kinds: Any) -> Callable[..., Any]:
 class Packed:
     """Values that compiled code finds at an ``address``, for as long as this object lives.
 
-    numba takes half a microsecond to unpack two dozen arrays, at each call anew; one account's step
-    does not take longer.
+    numba unpacks arrays at each call anew, which for two dozen takes half as long as one account's step.
 
     Args:
-        kind: numba's type of the values.
+        kind: numba's type of the values, a tuple.
+        values: Arrays and whole numbers, nested as ``kind`` is; the arrays themselves are written to.
 
     Raises:
-        TypeError: The values are of other types.
+        TypeError: The values are of other types, or an array is not laid out as the type says.
     """
 
     def __init__(self, kind: Any, values: Any) -> None:
-        _check_kind(numba.typeof(values), kind)
-        target = cpu_target.target_context
-        size = target.get_abi_sizeof(target.get_value_type(kind))
-        self._memory = np.zeros(-(-size // 8), dtype=np.uint64)
+        _check_kind(values, kind)
+        self._memory = np.zeros(_words(kind), dtype=np.uint64)
         self._values = values  # their arrays are what the memory points to
         self.address = self._memory.ctypes.data
         bound(_pack, numba.uint64, kind)(self.address, values)
 
 
-def _check_kind(given: Any, kind: Any) -> None:
+def _check_kind(value: Any, kind: Any) -> None:
     if isinstance(kind, numba.types.BaseTuple):
-        for one, other in zip(given, kind, strict=True):
-            _check_kind(one, other)
-    elif cpu_target.typing_context.can_convert(given, kind) is None:
-        raise TypeError(f"{given} cannot serve as {kind}")
+        for one, its_kind in zip(value, kind, strict=True):
+            _check_kind(one, its_kind)
+        return
+    fits = isinstance(value, int | np.integer)
+    if isinstance(kind, numba.types.Array):
+        fits = (
+            isinstance(value, np.ndarray)
+            and value.dtype == _dtype(kind.dtype)
+            and value.ndim == kind.ndim
+            and value.flags.c_contiguous
+            and value.flags.aligned
+            and (value.flags.writeable or not kind.mutable)
+        )
+    if not fits:
+        raise TypeError(f"{numba.typeof(value)} cannot serve as {kind}")
+
+
+@cache
+def _dtype(kind: Any) -> np.dtype[Any]:
+    dtype: np.dtype[Any] = as_dtype(kind)
+    return dtype
+
+
+@cache
+def _words(kind: Any) -> int:
+    target = cpu_target.target_context
+    size: int = target.get_abi_sizeof(target.get_value_type(kind))
+    return -(-size // 8)
 
 
 def loader(kind: Any) -> Callable[[int], Any]:

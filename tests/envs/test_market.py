@@ -16,10 +16,13 @@ from foretrade.envs.episodes import Episodes
 from foretrade.envs.market import MarketEnv
 from foretrade.envs.registration import ENVIRONMENTS
 from foretrade.markets.bars import Bars, DataError
+from foretrade.markets.costs import Costs
+from foretrade.markets.exchange import SECONDS_PER_YEAR
 from foretrade.markets.features import FeatureConfig, compute_features
 from foretrade.markets.fills import StaleOpenWarning
 from foretrade.markets.nopeek import PeekError, assert_future_invisible
 from foretrade.markets.rules import Rules
+from foretrade.markets.synthetic import random_walk
 from foretrade.markets.table import Column, Table
 
 SMALL = FeatureConfig(momentum_bars=(5,), trend_bars=20, volatility_bars=(5, 20), zscore_bars=20)
@@ -241,3 +244,22 @@ def test_copies_share_the_market_but_not_the_account(walk):
     twin.reset(seed=0)
     env.step(np.array([1.0], np.float32))
     assert twin.seat.accounts.get("units") == 0
+
+
+def test_costs_that_change_with_the_bar_are_those_of_the_bar_that_fills():
+    walk = random_walk(300, symbols=2, seed=1)
+    fees = np.random.default_rng(0).uniform(1, 30, (len(walk), 2))
+    loans = np.linspace(100, 900, len(walk))[:, None]
+    costs = Costs(fee_bps=fees, half_spread_bps=0.0, borrow_bps_per_year=loans)
+    env = MarketEnv(walk, symbols=walk.symbols, costs=costs)
+    env.reset(seed=0)
+    for step in range(30):
+        units = env.seat.info(0)["units"]
+        action = np.array([0.5 * (step % 2), -0.4 * (step % 3)], np.float32)
+        *_, info = env.step(action)
+        row = info["row"]
+        notional = np.abs(info["units"] - units) * walk.close[row]
+        assert info["fee"] == pytest.approx(notional @ fees[row] * 1e-4, rel=1e-12)
+        years = (walk.stamps[row] - walk.stamps[row - 1]) / 1e9 / SECONDS_PER_YEAR
+        short = np.maximum(-units * walk.close[row - 1], 0).sum()
+        assert info["borrow"] == pytest.approx(short * loans[row, 0] * 1e-4 * years, rel=1e-12)

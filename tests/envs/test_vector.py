@@ -26,6 +26,8 @@ from foretrade.envs.episodes import Episodes
 from foretrade.envs.market import MarketEnv
 from foretrade.envs.rewards import Reward
 from foretrade.envs.vector import MarketVectorEnv
+from foretrade.markets.accounts import LANES
+from foretrade.markets.arrays import read_only
 from foretrade.markets.bars import Bars
 from foretrade.markets.costs import Costs
 from foretrade.markets.rules import Rules
@@ -50,6 +52,7 @@ def with_actions_and_gaps(bars: Bars) -> Bars:
 
 GAPPY = with_actions_and_gaps(PANEL)
 
+BY_BAR = np.random.default_rng(0).uniform(0, 30, (len(WALK), 1))  # of WALK alone
 costs = st.builds(
     Costs,
     bps,
@@ -117,6 +120,7 @@ markets = st.sampled_from([
     {"bars": [WALK, random_walk(330, seed=3)]},
     {"bars": PANEL, "symbols": "each"},
     {"bars": PANEL, "symbols": PANEL.symbols},
+    {"bars": [PANEL, GAPPY], "symbols": PANEL.symbols},
     {"bars": GAPPY, "symbols": GAPPY.symbols},
     {"bars": WALK, "lookback_bars": 5, "window": ["return_lag_0", "volume"]},
     {"bars": PANEL, "symbols": PANEL.symbols[1:], "lookback_bars": 3, "as_dict": True},
@@ -151,6 +155,8 @@ def make(chosen: dict, market: dict) -> MarketEnv:
     fixed = chosen["rules"].accounting == "fixed_notional"
     if fixed and chosen["reward"].name in ("log_growth", "drawdown", "excess"):
         chosen = chosen | {"reward": replace(chosen["reward"], name="simple_return")}
+    if market["bars"] is WALK and chosen["costs"].fee_bps:
+        chosen = chosen | {"costs": replace(chosen["costs"], fee_bps=BY_BAR)}
     return MarketEnv(**market, **chosen)
 
 
@@ -199,10 +205,8 @@ def test_the_batch_equals_single_environments_bit_for_bit(chosen, market, n, mod
 @pytest.mark.parametrize("symbols", [1, 3])
 def test_blocks_and_threads_do_not_show(symbols):
     """More accounts than a block holds, stepped by one thread and by two, and each alone."""
-    n, market = (
-        71,
-        MarketEnv(PANEL, symbols=PANEL.symbols[:symbols], episodes=Episodes(9, random_start=True)),
-    )
+    n, episodes = LANES + 7, Episodes(9, random_start=True)
+    market = MarketEnv(PANEL, symbols=PANEL.symbols[:symbols], episodes=episodes)
     lean = {"market": market, "autoreset_mode": AutoresetMode.SAME_STEP, "infos": False}
     one, two = MarketVectorEnv(n, **lean), MarketVectorEnv(n, threads=2, **lean)
     singles = [market.copy() for _ in range(n)]
@@ -232,8 +236,9 @@ def test_observations_go_into_the_callers_buffers():
     after = batch.step(np.ones((3, 1), np.float32))[0]
     assert {id(before), id(after)} == {id(buffers[0]), id(buffers[1])}
     assert np.array_equal(before, kept)
-    with pytest.raises(ValueError, match="contiguous float32 arrays of shape"):
-        MarketVectorEnv(2, market=market, buffers=buffers)
+    for wrong in ((2, buffers), (3, buffers[:1]), (3, (buffers[0], read_only(buffers[1])))):
+        with pytest.raises(ValueError, match="two writable contiguous float32 arrays of shape"):
+            MarketVectorEnv(wrong[0], market=market, buffers=wrong[1])
 
 
 @pytest.mark.parametrize("mode", MODES)
@@ -263,7 +268,7 @@ def test_memory_per_account_is_its_observation_and_half_a_kilobyte():
     batch = MarketVectorEnv(16_384, market=market, copy=False, infos=False)
     assert batch.env.market.prices is market.market.prices
     batch.reset(seed=0)
-    arrays = (*batch._accounts[:3], *batch._outcome, batch._ended)
+    arrays = (*batch._accounts[:3], *batch._outcome, batch._ended, batch._rows)
     held = sum(array.nbytes for array in arrays) / 16_384
     assert held <= 512
     total = held * 16_384 + 2 * batch._buffers[0].nbytes
@@ -279,6 +284,61 @@ def test_a_batch_travels_between_processes():
         actions = batch.action_space.sample()
         for one, two in zip(batch.step(actions)[:4], twin.step(actions)[:4], strict=True):
             assert np.array_equal(one, two)
+
+
+def test_a_batch_unpickled_from_memory_that_nobody_may_write_to_goes_on():
+    """As workers get it that are handed arrays by memory map or shared memory."""
+    batch = MarketVectorEnv(3, bars=WALK, episodes=Episodes(9, random_start=True))
+    batch.reset(seed=5)
+    parts = []
+    data = pickle.dumps(batch, protocol=5, buffer_callback=parts.append)
+    twin = pickle.loads(data, buffers=[bytes(part) for part in parts])
+    batch.action_space.seed(0)
+    for _ in range(20):
+        actions = batch.action_space.sample()
+        assert np.array_equal(batch.step(actions)[0], twin.step(actions)[0])
+
+
+def test_a_state_of_another_market_is_refused():
+    settings = {"episodes": Episodes(20), "autoreset_mode": AutoresetMode.SAME_STEP}
+    far = MarketVectorEnv(2, bars=WALK, **settings)
+    far.reset(options={"start": 390})
+    near = MarketVectorEnv(2, bars=random_walk(330, seed=3), **settings)
+    near.reset(seed=0)
+    with pytest.raises(
+        ValueError, match=r"account 0 stands at row 390 of market 0, after 0 of 20 steps"
+    ):
+        near.set_state(far.state())
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.parametrize("mode", MODES)
+def test_a_refused_action_changes_nothing(mode, threads):
+    market = MarketEnv(WALK, episodes=Episodes(7, random_start=True))
+    batch = MarketVectorEnv(LANES + 7, market=market, autoreset_mode=mode, threads=threads)
+    twin = MarketVectorEnv(LANES + 7, market=market, autoreset_mode=mode)
+    for one in (batch, twin):
+        one.reset(seed=0)
+    batch.action_space.seed(1)
+    for step in range(17):
+        if mode is AutoresetMode.DISABLED and step % 7 == 0:
+            for one in (batch, twin):
+                one.reset()
+        good = batch.action_space.sample()
+        before = {name: values.copy() for name, values in batch.state().items()}
+        if mode is not AutoresetMode.NEXT_STEP or step % 8 != 7:  # else no action counts
+            for wrong in (0, LANES, LANES + 6):
+                bad = good.copy()
+                bad[wrong] = np.nan
+                with pytest.raises(InvalidAction, match=f"account {wrong}: "):
+                    batch.step(bad)
+        for name, values in batch.state().items():
+            assert np.array_equal(values, before[name]), name
+        for mine, theirs in zip(batch.step(good)[:4], twin.step(good)[:4], strict=True):
+            assert np.array_equal(mine, theirs)
+    batch.close()
+    with pytest.raises(RuntimeError, match="closed"):
+        batch.reset()
 
 
 def test_bad_arguments_are_refused():

@@ -93,7 +93,7 @@ NOBODY: Bools = np.zeros(0, dtype=np.bool_)
 """No account is to begin anew."""
 
 
-class Room(NamedTuple):
+class Stage(NamedTuple):
     """All that one call of the kernel needs besides actions and a place for observations."""
 
     market: Market
@@ -114,8 +114,8 @@ def _shared(kind: Any, dimensions: int) -> Any:
     return _array(kind, dimensions, readonly=True)
 
 
-ROOM = _tuple(
-    Room,
+STAGE = _tuple(
+    Stage,
     _tuple(
         Market,
         _shared("f4", 2), _shared("f4", 2), numba.int64,
@@ -132,4 +132,4 @@ ROOM = _tuple(
     ),
 )  # fmt: skip
 """Types of the above, in the same order."""
-room_at = loader(ROOM)
+stage_at = loader(STAGE)
