@@ -79,7 +79,6 @@ class Costs:
 FREE = Costs(0.0, 0.0, 0.0, 0.0, 0.0)
 
 RATES = tuple(field.name for field in fields(Costs))
-PROPORTIONAL_RATES = 5  # the first of them: all that a model with ``is_proportional`` has
 
 
 def cost_rates(costs: Costs, bars: int, symbols: int) -> Floats:
