@@ -28,6 +28,7 @@ from foretrade.markets.arrays import Floats, Index, Ints, UInts, read_only
 from foretrade.markets.compiled import compiled_part, inlined
 from foretrade.markets.exchange import AT_MARK
 from foretrade.markets.ledger import deposit
+from foretrade.markets.trading import TARGET
 
 NO_WISH: Floats = read_only(np.full(4, np.nan))
 """Options of ``reset`` when there are none: market, start, length and cost level are all drawn."""
@@ -151,13 +152,16 @@ def begin(
 def jump(
     hs: Floats,
     clock: UInts,
+    ms: Floats,
     lanes: Index,
     prices: Floats,
     blocks: Ints,
     landings: Ints,
     probability: float,
+    in_units: bool,
 ) -> None:
-    """Let bootstrapped paths go on elsewhere; units change so that positions keep their value."""
+    """Let bootstrapped paths go on elsewhere; units change so that positions and targets keep their
+    value."""
     for j in range(lanes):
         key, episode, number = (
             clock[KEY + j],
@@ -173,4 +177,5 @@ def jump(
                 hs[i, UNITS + j] *= ratio
                 hs[i, PENDING + j] *= ratio
                 hs[i, ENTRY + j] /= ratio
+                ms[i, TARGET + j] *= ratio if in_units else 1.0
             clock[ROW + j] = there

@@ -111,7 +111,8 @@ def _advance(stage: Stage, block: Index, lanes: Index, actions: Floats, seen: Fl
     a, hs, clock = accounts.account[block], accounts.holdings[block], accounts.clock[block]
     _aim(terms, market.levels, ms, lanes, n, actions)
     if terms.jump > 0.0:
-        episodes.jump(hs, clock, lanes, prices, market.blocks, market.landings, terms.jump)
+        in_units = terms.sizing != exchange.WEIGHTS
+        episodes.jump(hs, clock, ms, lanes, prices, market.blocks, market.landings, terms.jump, in_units)
     ledger.step(a, hs, clock, s, ms, lanes, prices, market.rates, terms)
     rewards.pay(a, hs, clock, s, ms, lanes, market.reference, terms)
     ended = _finish(a, clock, s, lanes, n, outcome.rewards, outcome.terminated, outcome.truncated)

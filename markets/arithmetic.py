@@ -43,6 +43,7 @@ def room_share(
     outwards = (abs(total) > max_net) & (net * total > 0.0)  # else the targets bring the net inwards
     by_net = (edge - frozen_net) / net if outwards else 1.0
     share = share if share < by_net else by_net
+    share = 1.0 if share > 1.0 - ROUNDING else share
     return share if share > 0.0 else 0.0
 
 

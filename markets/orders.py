@@ -6,46 +6,34 @@ import math
 from typing import Any
 
 from foretrade.markets.accounts import ALIVE, CASH, PENDING, STATUS, UNITS
-from foretrade.markets.arithmetic import (
-    ROUNDING,
-    equity_after,
-    is_off,
-    keeps_limit,
-    room_share,
-)
+from foretrade.markets.arithmetic import ROUNDING, is_off, keeps_limit, room_share
 from foretrade.markets.arrays import Floats, Index
 from foretrade.markets.compiled import compiled_part, compiled_phase, inlined
+from foretrade.markets.equation import solve
 from foretrade.markets.exchange import DELTAS, WEIGHTS
 from foretrade.markets.trading import (
     ACHIEVED,
     AFTER,
     BAND,
     BASE,
-    COST,
-    FEE_PER_UNIT,
-    FEE_RATE,
+    CROWDED,
     FILL,
     FILL_EQUITY,
+    FIXED,
     FROZEN,
     FROZEN_NET,
     GOAL,
     GOES,
     GROSS,
-    HALF_SPREAD,
     HELD,
-    IMPACT_RATE,
     INVERSE,
-    INVERSE_VOLUME,
     KEPT,
     LIMIT,
-    MINIMUM_FEE,
     NET,
     OUT,
-    QUADRATIC,
     REASON,
     REQUESTED,
     SHARE,
-    SLOPE,
     TARGET,
     TILT,
     VALUED,
@@ -64,7 +52,7 @@ REASONS = (
     STOPPED, TOOK_PROFIT, MARGIN_CALL, RUIN, DELISTING,
 ) = (float(1 << k) for k in range(len(REASONS)))  # fmt: skip
 
-NEWTON_STEPS = 64
+ROUNDS = 16  # to cut orders to what fits: what a cut saves in costs makes the next one smaller
 
 
 @inlined
@@ -77,8 +65,16 @@ def rebalance(a: Floats, hs: Floats, s: Floats, ms: Floats, lanes: Index, terms:
     _limit(a, hs, s, ms, lanes, terms)
     _aim(a, hs, s, ms, lanes, terms)
     if len(hs) > 1:
-        _make_room(hs, s, ms, lanes, terms)
-    _solve(a, hs, s, ms, lanes, terms)
+        _join(s, ms, lanes)
+    has_volume = math.isfinite(terms.max_participation)
+    fits = (len(hs) == 1) & (terms.sizing == WEIGHTS)  # a single weight fits as it is
+    for _ in range(ROUNDS + len(hs)):
+        solve(hs, s, ms, lanes, terms)
+        cuts = _cut_to_volume(hs, s, ms, lanes, terms) if has_volume else 0
+        if (cuts == 0) & (not fits):
+            cuts = _make_room(hs, s, ms, lanes, terms)
+        if cuts == 0:
+            break
     _execute(a, hs, s, ms, lanes, terms)
     _record(a, hs, s, ms, lanes, terms)
 
@@ -90,6 +86,7 @@ def _limit(a: Floats, hs: Floats, s: Floats, ms: Floats, lanes: Index, terms: An
     max_leverage, max_net, band = terms.max_leverage, terms.max_net, terms.no_trade_band
     for j in range(lanes):
         s[GROSS + j] = s[NET + j] = s[FROZEN + j] = s[FROZEN_NET + j] = s[HELD + j] = 0.0
+        s[CROWDED + j] = 0.0
     for i in range(len(hs)):
         h, m = hs[i], ms[i]
         for j in range(lanes):
@@ -104,6 +101,7 @@ def _limit(a: Floats, hs: Floats, s: Floats, ms: Floats, lanes: Index, terms: An
             m[GOAL + j] = goal
             m[GOES + j] = 1.0 if fillable else 0.0
             m[INVERSE + j] = 1.0 / price
+            m[REQUESTED + j] = weight if sizing == WEIGHTS else goal
             s[GROSS + j] += abs(weight) if fillable else 0.0
             s[NET + j] += weight if fillable else 0.0
             s[FROZEN + j] += 0.0 if fillable else abs(value)
@@ -118,46 +116,11 @@ def _limit(a: Floats, hs: Floats, s: Floats, ms: Floats, lanes: Index, terms: An
         s[BAND + j] = band if keeps_limit(s[HELD + j], s[BASE + j], max_leverage) else 0.0
 
 
-@compiled_part
-def _make_room(hs: Floats, s: Floats, ms: Floats, lanes: Index, terms: Any) -> None:
-    """Cut what orders add to positions to what fits, if others are held up by band, volume or size."""
-    max_leverage, max_net = terms.max_leverage + ROUNDING, terms.max_net + ROUNDING
-    for j in range(lanes):
-        s[GROSS + j] = s[NET + j] = s[FROZEN + j] = s[FROZEN_NET + j] = 0.0
-    for i in range(len(hs)):
-        h, m = hs[i], ms[i]
-        for j in range(lanes):
-            held, price = h[UNITS + j], m[VALUED + j] / s[BASE + j]
-            goal = m[GOAL + j] + m[TILT + j] * s[BASE + j] if m[GOES + j] > 0.0 else held
-            kept = goal if abs(goal) <= abs(held) else held
-            kept = 0.0 if goal * held < 0.0 else kept
-            s[GROSS + j] += abs(goal - kept) * price
-            s[NET + j] += (goal - kept) * price
-            s[FROZEN + j] += abs(kept) * price
-            s[FROZEN_NET + j] += kept * price
-            m[KEPT + j] = kept
-    for j in range(lanes):
-        s[SHARE + j] = room_share(
-            s[GROSS + j], s[NET + j], s[FROZEN + j], s[FROZEN_NET + j], max_leverage, max_net
-        )
-    for i in range(len(hs)):
-        m = ms[i]
-        for j in range(lanes):
-            goal, kept = m[GOAL + j] + m[TILT + j] * s[BASE + j], m[KEPT + j]
-            cut = (s[SHARE + j] < 1.0) & (m[GOES + j] > 0.0) & (goal != kept)
-            m[GOAL + j] = kept + s[SHARE + j] * (m[GOAL + j] - kept) if cut else m[GOAL + j]
-            m[TILT + j] = s[SHARE + j] * m[TILT + j] if cut else m[TILT + j]
-            m[REASON + j] += LEVERAGE if cut & (s[LIMIT + j] >= 1.0) else 0.0
-
-
 @compiled_phase
 def _aim(a: Floats, hs: Floats, s: Floats, ms: Floats, lanes: Index, terms: Any) -> None:
     """Orders as ``goal + tilt × equity after costs − units``, where there is to be one."""
     by_weight, compounds, carries = terms.sizing == WEIGHTS, terms.compounds, terms.carries
-    minimum, max_participation = terms.minimum_order, terms.max_participation
-    max_leverage = terms.max_leverage
-    lot, has_volume = terms.lot_size, math.isfinite(terms.max_participation)
-    lot_or_one = lot if lot > 0.0 else 1.0
+    minimum, max_leverage = terms.minimum_order, terms.max_leverage
     for i in range(len(hs)):
         h, m = hs[i], ms[i]
         for j in range(lanes):
@@ -175,82 +138,108 @@ def _aim(a: Floats, hs: Floats, s: Floats, ms: Floats, lanes: Index, terms: Any)
             tilt = weight * m[INVERSE + j] if compounds & floats else 0.0
             goal = weight * base * m[INVERSE + j] if floats else m[GOAL + j]
             goal = 0.0 if compounds & floats else goal
-            wanted = goal + tilt * base - held
-            cap = max_participation * m[VOLUME + j] if has_volume else math.inf
-            cap = (
-                math.floor(cap / lot_or_one + ROUNDING) * lot_or_one if (lot > 0.0) & has_volume else cap
-            )
-            cut = goes & (abs(wanted) > cap)
-            m[GOAL + j] = held + math.copysign(cap, wanted) if cut else goal
-            m[TILT + j] = 0.0 if cut else tilt
-            m[GOES + j] = 1.0 if goes & (cap > 0.0) else 0.0
+            m[GOAL + j] = goal
+            m[TILT + j] = tilt
+            m[GOES + j] = 1.0 if goes else 0.0
+            joins = fillable & (not off) & (tilt != 0.0) & (s[BAND + j] == 0.0)
+            m[KEPT + j] = 1.0 if joins else 0.0
             reason = LEVERAGE if (limit < 1.0) & fillable else 0.0
             reason += IN_BAND if in_band & fillable else 0.0
             reason += MINIMUM_ORDER if small & fillable else 0.0
-            reason += NO_VOLUME_LEFT if cut else 0.0
             missing = (m[OUT + j] == 0.0) & (a[STATUS + j] == ALIVE) & (not fillable)
             missing &= off
             reason += NO_BAR if missing else 0.0
             m[REASON + j] += reason
-            waits = cut | missing | (small & (h[PENDING + j] != 0.0))
-            h[PENDING + j] = wanted if carries & waits else 0.0
+            waits = missing | (small & (h[PENDING + j] != 0.0))
+            h[PENDING + j] = goal + tilt * base - held if carries & waits else 0.0
 
 
-@compiled_phase
-def _solve(a: Floats, hs: Floats, s: Floats, ms: Floats, lanes: Index, terms: Any) -> None:
-    """Equity ``e`` after the trade: ``e + Σ cost_i(|goal_i + tilt_i e − units_i|) = base``.
-
-    Each cost is convex in the size of its order, so the left side is convex in ``e``; Newton's iterates
-    from ``e = base`` fall onto the largest root, and a lane is done once they fall no more.
-    """
+@compiled_part
+def _join(s: Floats, ms: Floats, lanes: Index) -> None:
+    """Let symbols that are on their targets follow the equity, if orders of others cost some of it."""
     for j in range(lanes):
-        s[AFTER + j] = s[BASE + j]
-    if (len(hs) == 1) & terms.proportional & terms.compounds:
-        _solve_linear(hs[0], s, ms[0], lanes)
-        return
-    for _ in range(NEWTON_STEPS if terms.compounds else 0):
+        s[SHARE + j] = 0.0
+    for i in range(len(ms)):
         for j in range(lanes):
-            s[COST + j] = 0.0
-            s[SLOPE + j] = 1.0
-        for i in range(len(hs)):
-            h, m = hs[i], ms[i]
-            for j in range(lanes):
-                price, tilt = m[VALUED + j], m[TILT + j]
-                order = m[GOAL + j] + tilt * s[AFTER + j] - h[UNITS + j]
-                size, side = abs(order), (tilt if order >= 0.0 else -tilt)
-                unit_fee = price * m[FEE_RATE + j] + m[FEE_PER_UNIT + j]
-                least = m[MINIMUM_FEE + j]
-                fee = size * unit_fee
-                above = fee > least
-                root = m[IMPACT_RATE + j] * math.sqrt(min(size * m[INVERSE_VOLUME + j], 1.0))
-                bend = m[QUADRATIC + j] * size
-                rate = price * (m[HALF_SPREAD + j] + root)
-                cost = (fee if above else least) + size * (rate + 0.5 * bend)
-                slope = (unit_fee if above else 0.0) + rate + 0.5 * price * root + bend
-                goes = m[GOES + j]
-                s[COST + j] += goes * cost
-                s[SLOPE + j] += goes * slope * side
-        falling = 0
+            s[SHARE + j] += ms[i, GOES + j]
+    for i in range(len(ms)):
         for j in range(lanes):
-            after = s[AFTER + j]
-            solved = after - (after + s[COST + j] - s[BASE + j]) / s[SLOPE + j]
-            falls = (solved < after) & (s[SLOPE + j] > 0.0)
-            rootless = (s[SLOPE + j] <= 0.0) & (s[COST + j] > 0.0)  # no equity can pay for these orders
-            solved = solved if falls else after
-            s[AFTER + j] = -1.0 if rootless else solved
-            falling += falls
-        if falling == 0:
-            break
+            joins = (s[SHARE + j] > 0.0) & (ms[i, KEPT + j] > 0.0)
+            ms[i, GOES + j] = 1.0 if joins else ms[i, GOES + j]
+
+
+@compiled_part
+def _cut_to_volume(hs: Floats, s: Floats, ms: Floats, lanes: Index, terms: Any) -> int:
+    """Fix orders that are larger than the bar's volume allows at what it allows; how many."""
+    lot, carries, cuts = terms.lot_size, terms.carries, 0
+    lot_or_one = lot if lot > 0.0 else 1.0
+    for i in range(len(hs)):
+        h, m = hs[i], ms[i]
+        for j in range(lanes):
+            held, after = h[UNITS + j], _equity_to_come(s, j)
+            order = m[GOAL + j] + m[TILT + j] * after - held
+            cap = terms.max_participation * m[VOLUME + j]
+            cap = math.floor(cap / lot_or_one + ROUNDING) * lot_or_one if lot > 0.0 else cap
+            cut = (m[GOES + j] > 0.0) & (abs(order) > cap * (1.0 + ROUNDING))
+            m[GOAL + j] = held + math.copysign(cap, order) if cut else m[GOAL + j]
+            m[TILT + j] = 0.0 if cut else m[TILT + j]
+            m[GOES + j] = 0.0 if cap <= 0.0 else m[GOES + j]
+            m[REASON + j] += NO_VOLUME_LEFT if cut else 0.0
+            h[PENDING + j] = order if carries & cut else h[PENDING + j]
+            cuts += cut
+    return cuts
+
+
+@compiled_part
+def _make_room(hs: Floats, s: Floats, ms: Floats, lanes: Index, terms: Any) -> int:
+    """Cut what orders add to positions to what fits beside what does not float with the equity: units
+    asked for, and what is held up by band, volume or size; how many orders were cut."""
+    max_leverage, max_net, cuts = terms.max_leverage, terms.max_net, 0
+    for j in range(lanes):
+        s[GROSS + j] = s[NET + j] = s[FROZEN + j] = s[FROZEN_NET + j] = 0.0
+    for i in range(len(hs)):
+        h, m = hs[i], ms[i]
+        for j in range(lanes):
+            after = _equity_to_come(s, j)
+            held, price = h[UNITS + j], m[VALUED + j] / after
+            goal = m[GOAL + j] + m[TILT + j] * after if m[GOES + j] > 0.0 else held
+            kept = goal if abs(goal) <= abs(held) else held
+            kept = 0.0 if goal * held < 0.0 else kept
+            s[GROSS + j] += abs(goal - kept) * price
+            s[NET + j] += (goal - kept) * price
+            s[FROZEN + j] += abs(kept) * price
+            s[FROZEN_NET + j] += kept * price
+            m[KEPT + j] = kept
+    for j in range(lanes):
+        s[SHARE + j] = room_share(
+            s[GROSS + j], s[NET + j], s[FROZEN + j], s[FROZEN_NET + j], max_leverage, max_net
+        )
+        # It grows with the equity, as ``share + fixed × (equity / after − 1)``; so do units asked for.
+        gross, net, part = s[GROSS + j], s[NET + j], s[SHARE + j]
+        by_gross = part == (max_leverage - s[FROZEN + j]) / gross
+        room = max_leverage if by_gross else math.copysign(max_net, s[FROZEN_NET + j] + net)
+        s[FIXED + j] = room / (gross if by_gross else net) if (part > 0.0) & (part < 1.0) else 0.0
+    for i in range(len(hs)):
+        m = ms[i]
+        for j in range(lanes):
+            after, share, kept, tilt = _equity_to_come(s, j), s[SHARE + j], m[KEPT + j], m[TILT + j]
+            cut = (share < 1.0) & (m[GOES + j] > 0.0) & (m[GOAL + j] + tilt * after != kept)
+            added = m[GOAL + j] - kept
+            fixed = s[FIXED + j] if tilt == 0.0 else 0.0
+            m[GOAL + j] = kept + (share - fixed) * added if cut else m[GOAL + j]
+            m[TILT + j] = (share * tilt + fixed * added / after) if cut else tilt
+            m[REASON + j] += LEVERAGE if cut & (s[LIMIT + j] >= 1.0) & (s[CROWDED + j] == 0.0) else 0.0
+            cuts += cut
+    for j in range(lanes):
+        s[CROWDED + j] = 1.0 if s[SHARE + j] < 1.0 else s[CROWDED + j]
+    return cuts
 
 
 @inlined
-def _solve_linear(h: Floats, s: Floats, m: Floats, lanes: Index) -> None:
-    """The same for one symbol at proportional costs, which needs no iteration."""
-    for j in range(lanes):
-        base, tilt = s[BASE + j], m[TILT + j]
-        unit_cost = m[VALUED + j] * (m[FEE_RATE + j] + m[HALF_SPREAD + j])
-        after = equity_after(m[GOAL + j] + tilt * base - h[UNITS + j], tilt, base, unit_cost)
-        s[AFTER + j] = after if m[GOES + j] > 0.0 else base
+def _equity_to_come(s: Floats, j: Index) -> float:
+    """Equity after the orders' costs; before them, if it cannot pay for them all."""
+    equity: float = s[AFTER + j] if s[AFTER + j] > 0.0 else s[BASE + j]
+    return equity
 
 
 @compiled_phase
@@ -280,7 +269,7 @@ def _execute(a: Floats, hs: Floats, s: Floats, ms: Floats, lanes: Index, terms: 
 @compiled_phase
 def _record(a: Floats, hs: Floats, s: Floats, ms: Floats, lanes: Index, terms: Any) -> None:
     """What was asked for and what was got, in weights at the fill."""
-    compounds = terms.compounds
+    compounds, in_units = terms.compounds, terms.sizing != WEIGHTS
     for j in range(lanes):
         s[AFTER + j] = a[CASH + j]
     for i in range(len(hs)):
@@ -292,8 +281,9 @@ def _record(a: Floats, hs: Floats, s: Floats, ms: Floats, lanes: Index, terms: A
         for j in range(lanes):
             base = s[AFTER + j] if compounds else s[BASE + j]
             base = base if base != 0.0 else 1.0
-            m[REQUESTED + j] = m[WEIGHT + j]
-            m[ACHIEVED + j] = h[UNITS + j] * m[VALUED + j] / base
+            price, asked = m[VALUED + j], m[REQUESTED + j]
+            m[REQUESTED + j] = asked * price / base if in_units else asked
+            m[ACHIEVED + j] = h[UNITS + j] * price / base
     for j in range(lanes):
         s[FILL_EQUITY + j] = s[AFTER + j]
 

@@ -19,7 +19,7 @@ FLOWS = (
 WORK_FIELDS = (
     *FLOWS, "reward",
     "before", "base", "after", "limit", "band", "cost", "slope", "gross", "net", "frozen", "frozen_net",
-    "held", "share", "years", "seen_drawdown", "seen_cash",
+    "held", "share", "fixed", "crowded", "years", "seen_drawdown", "seen_cash",
 )  # fmt: skip
 QUOTE_FIELDS = (
     "requested", "achieved", "reason", "target", "stop_loss", "take_profit",
@@ -33,7 +33,7 @@ QUOTE_FIELDS = (
 (
     FILL_EQUITY, PRICE_PNL, DIVIDEND, FEE, SPREAD, IMPACT, BORROW, FINANCING, INTEREST, TRADED, REWARD,
     BEFORE, BASE, AFTER, LIMIT, BAND, COST, SLOPE, GROSS, NET, FROZEN, FROZEN_NET,
-    HELD, SHARE, YEARS, SEEN_DRAWDOWN, SEEN_CASH,
+    HELD, SHARE, FIXED, CROWDED, YEARS, SEEN_DRAWDOWN, SEEN_CASH,
 ) = offsets(len(WORK_FIELDS))  # fmt: skip
 (
     REQUESTED, ACHIEVED, REASON, TARGET, STOP_LOSS, TAKE_PROFIT,

@@ -46,9 +46,9 @@ class Reference:
         rate = c.half_spread_bps + c.impact_bps * np.sqrt(np.minimum(size / volume, 1))
         return float(np.sum(fee * (size > 0) + size * price * rate * 1e-4 + c.quadratic / 2 * size**2))
 
-    def share(self, asked: Any, frozen: Any, slack: float = 0.0) -> float:
+    def share(self, asked: Any, frozen: Any) -> float:
         gross, net, fixed, r = np.abs(asked).sum(), asked.sum(), frozen.sum(), self.rules
-        room, edge = r.max_leverage + slack - np.abs(frozen).sum(), (r.max_net or np.inf) + slack
+        room, edge = r.max_leverage - np.abs(frozen).sum(), r.max_net or np.inf
         share = room / max(gross, 1e-300) if gross > room else 1.0
         if abs(fixed + net) > edge and net * (fixed + net) > 0:
             share = min(share, (np.sign(fixed + net) * edge - fixed) / net)
@@ -61,31 +61,31 @@ class Reference:
         equity, goal = self.cash + held @ price, targets + (held if self.sizing == "deltas" else 0)
         weights = goal if self.sizing == "weights" else goal * price / equity
         now, lot = held * price / equity, r.lot_size or 1e-300
-        shrink = self.share(weights * able, now * ~able)
-        over, gap = np.abs(now).sum() > r.max_leverage + 1e-9, np.abs(weights * shrink - now)
-        least = (1e-9,) if over else (1e-9, r.no_trade_band, r.minimum_order / equity)
-        go = able & (gap > max(least))
-        by_weight = self.sizing == "weights" or shrink < 1
+        shrink, over = self.share(weights * able, now * ~able), np.abs(now).sum() > r.max_leverage + 1e-9
+        gap, by_weight = np.abs(weights * shrink - now), self.sizing == "weights" or shrink < 1
+        go = able & (gap > max(1e-9, 0 if over else max(r.no_trade_band, r.minimum_order / equity)))
+        go |= able & (gap < 1e-9) & (weights != 0) & by_weight & go.any() & (over or not r.no_trade_band)
         line = np.array([0 * goal, weights * shrink / price] if by_weight else [goal, 0 * goal])
-        first, cap = line[0] + line[1] * equity - held, r.max_participation * volume
-        cap = np.floor(cap / lot + 1e-9) * lot if r.lot_size else cap
-        cut, go = go & (np.abs(first) > cap), go & (cap > 0)
-        line = np.where(cut, [held + np.sign(first) * cap, 0 * held], line)
-        end = np.where(go, line[0] + line[1] * equity, held)
-        kept = np.where(end * held < 0, 0.0, np.where(np.abs(end) <= np.abs(held), end, held))
-        part = self.share((end - kept) * price / equity, kept * price / equity, 1e-9)
-        line = np.where(go & (end != kept), [kept + part * (line[0] - kept), part * line[1]], line)
+        cap = np.floor(r.max_participation * volume / lot + 1e-9) * lot
 
         def missing(e: float) -> float:
             return e + self.cost(go * (line[0] + line[1] * e - held), price, volume) - equity
 
-        if missing(1e-6) > 0:
-            return
-        after = brentq(missing, 1e-6, equity, xtol=1e-9, rtol=1e-15) if missing(equity) > 0 else equity
-        order = go * (line[0] + line[1] * after - held)
-        whole = np.sign(held + order) * np.floor(np.abs(held + order) / lot + 1e-9) * lot - held
-        order = np.where(go & bool(r.lot_size), whole, order)
-        order = np.where((np.abs(order) * price >= r.minimum_order) | (shrink < 1), order, 0.0)
+        for _ in range(12):  # each round cuts orders to the volume, or else to the limits
+            low = min(np.linspace(1e-6, equity), key=missing)  # the largest root is above it
+            none = missing(low) > 0
+            after = equity if none else brentq(missing, low, equity + 1, xtol=1e-9, rtol=1e-15)
+            order = go * (line[0] + line[1] * after - held)
+            cut = np.abs(order) > cap * (1 + 1e-9)
+            go, line = go & (cap > 0), np.where(cut, [held + np.sign(order) * cap, 0 * held], line)
+            end, near = held + order, after * (1 + 1e-6)
+            kept = np.where(end * held < 0, 0.0, np.where(np.abs(end) < np.abs(held), end, held))
+            part, more = (self.share((end - kept) * price / e, kept * price / e) for e in (after, near))
+            steep, add = (line[1] == 0) * (0 < part < 1) * (more - part) * 1e6, line[0] - kept
+            fitted = [kept + (part - steep) * add, part * line[1] + steep * add / after]
+            line = np.where(go & (end != kept) & (not cut.any()), fitted, line)
+        order = go * (np.sign(end) * np.floor(np.abs(end) / lot + 1e-9) * lot - held)
+        order *= ((np.abs(order) * price >= r.minimum_order) | (shrink < 1)) & (not none)
         self.cash, self.units = self.cash - order @ price - self.cost(order, price, volume), held + order
 
     def step(self, row: int, targets: Any) -> float:
