@@ -79,8 +79,9 @@ def alarms(
         high = too_high(label, scores.sharpe, periods_per_year)
         found += high
         if not high and row.median_run in stress and scores.sharpe_low > 0:
-            run = runs[row.median_run]
-            found += _dies_late(label, stress[row.median_run], holding_bars(run))
+            one, bars = stress[row.median_run], holding_bars(runs[row.median_run])
+            held = f"positions are held for {bars:.0f} bars on average, yet "
+            found += dies_late(label, one.sharpe, one.later_sharpe, one.lost_low, held)
     return found
 
 
@@ -96,17 +97,22 @@ def holding_bars(run: Run) -> float:
     return 2 * float(run.weights.abs().mean()) / turnover if turnover > 0 else math.inf
 
 
-def _dies_late(label: str, stressed: Stress, bars: float) -> list[str]:
-    """Whether a gain disappears one bar later although it is held for long.
+def dies_late(
+    label: str, sharpe: float, later_sharpe: float, lost_low: float, held: str = ""
+) -> list[str]:
+    """A sentence, if most of a gain disappears when every action comes one bar later.
 
-    Of a position held for h bars one bar is one part in h, and a signal that fades loses somewhat more:
-    alarming is a loss, proven by its interval, of more than half and more than two parts in h.
+    Alarming is a loss of more than half, proven by its interval. A signal that lasts no longer than a
+    bar loses as much, honest or not: nothing in the returns tells them apart.
+
+    Args:
+        sharpe, later_sharpe: Annualised net Sharpe ratio, as decided and one bar later.
+        lost_low: Lower end of the 95 % interval of what the delay costs.
+        held: Said before it.
     """
-    lost = 1 - stressed.later_sharpe / stressed.sharpe
-    if not (stressed.lost_low > 0 and lost > max(LOST_SHARE, 2 / bars)):
+    if not (lost_low > 0 and sharpe - later_sharpe > LOST_SHARE * sharpe):
         return []
     return [
-        f"{label}: positions are held for {bars:.0f} bars on average, yet with every action one bar "
-        f"later the net Sharpe ratio falls from {stressed.sharpe:.2f} to {stressed.later_sharpe:.2f}; "
-        "probably it sees the next bar"
+        f"{label}: {held}with every action one bar later the net Sharpe ratio falls from {sharpe:.2f} "
+        f"to {later_sharpe:.2f}; either it sees the next bar, or its signal lasts no longer than one"
     ]

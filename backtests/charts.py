@@ -43,8 +43,19 @@ def equity_chart(
         "Shaded: range over seeds. Click a name to light it, shift-click for several, an empty place "
         "for all; shift with wheel or drag zooms. A line has at most 1,000 points: of more days the "
         "lowest and the highest of each stretch."
+        f"{_ruin_note(lines)}"
     )
     return Chart("Equity after costs", spec, data, note)
+
+
+def _ruin_note(lines: Mapping[str, Run]) -> str:
+    """Who lost the account, and on which day."""
+    ruined = [
+        f"{label} on {pd.Timestamp(run.ledger['date'].iloc[-1]).date()}"
+        for label, run in lines.items()
+        if run.ledger["ruined"].any()
+    ]
+    return f" Ruin, where the line ends: {', '.join(ruined)}." if ruined else ""
 
 
 def drawdown_chart(lines: Mapping[str, Run], bold: Sequence[str]) -> Chart:
@@ -54,7 +65,8 @@ def drawdown_chart(lines: Mapping[str, Run], bold: Sequence[str]) -> Chart:
         relative = relative_equity(run)
         frames.append(line_frame(label, relative / relative.cummax().clip(lower=1.0) - 1))
     spec = {"height": 220, "layer": [line_marks(list(lines), "drawdown", bold, form="%")]}
-    return Chart("Drawdown", spec, {"lines": pd.concat(frames, ignore_index=True)})
+    lines_data = {"lines": pd.concat(frames, ignore_index=True)}
+    return Chart("Drawdown", spec, lines_data, _ruin_note(lines).strip())
 
 
 def rolling_sharpe_chart(lines: Mapping[str, Run], days_per_year: float) -> Chart:
@@ -193,8 +205,8 @@ def monthly_chart(lines: Mapping[str, Run]) -> Chart:
 
 
 def relative_equity(run: Run) -> pd.Series:
-    """Equity over initial equity at the end of each day."""
-    return run.equity.groupby(level=0).last() / run.initial_equity
+    """Equity over initial equity at the end of each day; 0 if everything was lost and more."""
+    return run.equity.groupby(level=0).last().clip(lower=0.0) / run.initial_equity
 
 
 def _band(label: str, runs: Sequence[Run]) -> pd.DataFrame:

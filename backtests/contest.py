@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from bisect import bisect_right
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +14,7 @@ from safetensors.numpy import save_file
 
 from foretrade.agents.base import Agent
 from foretrade.agents.baselines import Rule
+from foretrade.agents.delayed import Delayed
 from foretrade.backtests.engine import run
 from foretrade.backtests.sweep import sweep
 from foretrade.envs.market import MarketEnv
@@ -33,21 +34,40 @@ class Played:
         equity: In quote currency, at the closes, ``[steps + 1, levels]``; stays where it ended in ruin.
         turnover: Traded notional over the equity before, a year, ``[levels]``.
         ruined: Whether the account was lost, ``[levels]``.
+        later: Equity at costs as configured if every decision had come one bar later, ``[steps + 1]``;
+            empty if that was not played.
     """
 
     equity: Floats
     turnover: Floats
     ruined: Floats
+    later: Floats = field(default_factory=lambda: np.zeros(0))
 
     @property
     def returns(self) -> Floats:
-        """Simple return of each bar after all costs, ``[steps, levels]``; 0 after ruin."""
+        """Simple return of each bar after all costs, ``[steps, levels]``; 0 after ruin.
+
+        A loss of all and more counts as −100 %.
+        """
         before = self.equity[:-1]
-        return np.divide(self.equity[1:] - before, before, out=np.zeros_like(before), where=before > 0)
+        away = np.divide(self.equity[1:] - before, before, out=np.zeros_like(before), where=before > 0)
+        return np.maximum(away, -1.0)
+
+    def lived(self, level: int) -> Floats:
+        """Returns at a level of costs, of which a ruined account's ends with the bar that lost it."""
+        returns: Floats = self.returns[:, level]
+        if not self.ruined[level]:
+            return returns
+        return returns[: int(np.flatnonzero(np.diff(self.equity[:, level]))[-1]) + 1]
 
 
 def play_targets(
-    env: MarketEnv, targets: Floats, cost_scales: Sequence[float], rules: Rules | None = None
+    env: MarketEnv,
+    targets: Floats,
+    cost_scales: Sequence[float],
+    rules: Rules | None = None,
+    *,
+    delays: bool = False,
 ) -> list[Played]:
     """Trade target weights on the block of a market of one symbol, at every level of costs.
 
@@ -55,25 +75,35 @@ def play_targets(
         targets: Decided at the closes of the block's rows but the last, ``[steps, strategies]``.
         cost_scales: Levels of all costs but interest.
         rules: Of the account; default: those of the market.
+        delays: Whether to play them one bar later, too, at costs as configured.
 
     Returns:
         One a strategy.
     """
     levels, strategies = len(cost_scales), targets.shape[1]
+    scale = np.tile(np.asarray(cost_scales, dtype=np.float64), strategies)
+    everything = np.repeat(targets, levels, axis=1)
+    if delays:
+        late = np.concatenate([np.zeros_like(targets[:1]), targets[:-1]])
+        everything = np.concatenate([everything, late], axis=1)
+        scale = np.concatenate([scale, np.ones(strategies)])
     played = sweep(
         env.bars,
-        np.repeat(targets, levels, axis=1),
+        everything,
         rows=decision_rows(env),
         fill=env.fill,
         costs=env.costs,
         rules=env.rules if rules is None else rules,
-        cost_scale=np.tile(np.asarray(cost_scales, dtype=np.float64), strategies),
+        cost_scale=scale,
         initial_equity=env.initial_equity,
     )
     columns = [slice(k * levels, (k + 1) * levels) for k in range(strategies)]
+    later = played.equity[:, levels * strategies :].T if delays else np.zeros((strategies, 0))
     return [
-        Played(played.equity[:, part], played.turnover[part], played.ruined[part].astype(np.float64))
-        for part in columns
+        Played(
+            played.equity[:, part], played.turnover[part], played.ruined[part].astype(np.float64), own
+        )
+        for part, own in zip(columns, later, strict=True)
     ]
 
 
@@ -105,18 +135,28 @@ class Relay:
         return agent.decide(observation)
 
 
-def play_agent(agent: Agent, markets: Sequence[MarketEnv]) -> Played:
-    """Let an agent that sees its account play the block of each market once: one a level of costs."""
-    levels = []
-    for env in markets:
-        ledger = run(agent, env).ledger
-        equity = np.concatenate([[env.initial_equity], ledger["equity"].to_numpy()])
-        years = len(ledger) / env.bars.periods_per_year
-        turnover = (ledger["traded"].to_numpy() / equity[:-1]).sum() / years
-        missing = np.full(len(env.rows) - len(equity), equity[-1])
-        levels.append((np.concatenate([equity, missing]), turnover, float(ledger["ruined"].any())))
-    equities, turnovers, ruined = zip(*levels, strict=True)
-    return Played(np.column_stack(equities), np.array(turnovers), np.array(ruined))
+def play_agent(agent: Agent, markets: Sequence[MarketEnv], *, delayed_at: int | None = None) -> Played:
+    """Let an agent that sees its account play the block of each market once: one a level of costs.
+
+    Args:
+        delayed_at: Number of the market in which it plays once more, one bar late.
+    """
+    equities, turnovers, ruined = zip(*(_play(agent, env) for env in markets), strict=True)
+    later = np.zeros(0)
+    if delayed_at is not None:
+        env = markets[delayed_at]
+        later, _, _ = _play(Delayed(agent, env.actions, len(env.symbols)), env)
+    return Played(np.column_stack(equities), np.array(turnovers), np.array(ruined), later)
+
+
+def _play(agent: Agent, env: MarketEnv) -> tuple[Floats, float, float]:
+    """Equity, staying where it ended in ruin; turnover a year; whether the account was lost."""
+    ledger = run(agent, env).ledger
+    equity = np.concatenate([[env.initial_equity], ledger["equity"].to_numpy()])
+    years = len(ledger) / env.bars.periods_per_year
+    turnover = (ledger["traded"].to_numpy() / equity[:-1]).sum() / years
+    missing = np.full(len(env.rows) - len(equity), equity[-1])
+    return np.concatenate([equity, missing]), float(turnover), float(ledger["ruined"].any())
 
 
 def decision_rows(env: MarketEnv) -> range:
@@ -197,5 +237,5 @@ def read_played(path: Path) -> dict[str, Played] | None:
         return None
     if about["hash"] != content_hash(arrays):
         return None
-    parts = ("equity", "turnover", "ruined")
+    parts = ("equity", "turnover", "ruined", "later")
     return {name: Played(*(arrays[f"{name}/{part}"] for part in parts)) for name in about["names"]}

@@ -132,10 +132,13 @@ class Run:
 
     @property
     def returns(self) -> pd.Series:
-        """Simple return of each step after all costs, by date; ends with a ruined account's last."""
+        """Simple return of each step after all costs, by date; ends with a ruined account's last.
+
+        A loss of all and more counts as −100 %; what is owed then stands in the ledger's equity.
+        """
         equity = self.ledger["equity"].to_numpy()
         before = np.concatenate([[self.initial_equity], equity[:-1]])
-        return pd.Series(equity / before - 1.0, self._dates, name=self.name)
+        return pd.Series(np.maximum(equity / before - 1.0, -1.0), self._dates, name=self.name)
 
     @property
     def invested(self) -> pd.Series:

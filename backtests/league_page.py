@@ -11,7 +11,7 @@ from typing import Any
 import pandas as pd
 
 from foretrade.backtests import league_pictures as pictures
-from foretrade.backtests.alarms import doubt, notices, too_high
+from foretrade.backtests.alarms import dies_late, doubt, notices, too_high
 from foretrade.backtests.cells import interval, markdown, number, percent
 from foretrade.backtests.field import FieldTests
 from foretrade.backtests.standings import Concordance, RankCorrelation, Standing
@@ -64,8 +64,13 @@ class LeaguePage:
 
     def alarms(self) -> list[str]:
         """Forecasters that are too good to be true."""
-        high = [too_high(row.label, row.sharpe, self.periods_per_year) for row in self.standings]
-        return [text for texts in high for text in texts]
+        return [text for row in self.standings for text in self._alarms(row)]
+
+    def _alarms(self, row: Standing) -> list[str]:
+        high = too_high(row.label, row.sharpe, self.periods_per_year)
+        if high or not row.sharpe_low > 0:
+            return high
+        return dies_late(row.label, row.sharpe, row.later_sharpe, row.lost_low)
 
     def verdict(self) -> str:
         """In words: does any forecaster earn more than buy-and-hold, and is that more than luck.
@@ -77,6 +82,8 @@ class LeaguePage:
         first = f"{against}. " if against else ""
         if math.isnan(best.sharpe):
             return f"{first}No forecaster traded, or the test block is too short for a Sharpe ratio."
+        if best.ruined:
+            return f"{first}Ruin: every forecaster lost its account."
         if not self.tests.beats_benchmark:
             said = f"{first}No forecaster is shown to earn more than buy and hold after costs"
         elif against:
@@ -112,6 +119,11 @@ class LeaguePage:
                 f"Ranks in {len(self.folds)} folds: Kendall's W {number(ranked.kendall_w)} (1: the same "
                 f"in each; p {number(ranked.p_value)} if drawn by lot), mean rank correlation of "
                 f"two folds {number(ranked.mean_correlation)}."
+            )
+        ruined = [row.label for row in self.standings if row.ruined]
+        if ruined:
+            said.append(
+                f"Ruined, and so ranked last: {', '.join(ruined)}. Ratios are those up to that bar."
             )
         if self.tests.left_out:
             said.append(

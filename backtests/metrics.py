@@ -13,7 +13,13 @@ import pandas as pd
 from foretrade.backtests.candidates import MIN_BARS
 from foretrade.backtests.engine import COSTS, Run
 from foretrade.backtests.relative import Relative, growth_a_year, relative_to
-from foretrade.backtests.returns import checked_returns, is_defined, joined, until_ruin
+from foretrade.backtests.returns import (
+    checked_returns,
+    defined_sharpe,
+    is_defined,
+    joined,
+    until_ruin,
+)
 from foretrade.backtests.significance import probabilistic_sharpe, sharpe_interval, sharpe_ratio
 
 # while it is imported it warns of pandas' and matplotlib's future, and sets a style for all pictures
@@ -77,12 +83,14 @@ def score_run(run: Run, periods_per_year: float) -> Scores:
         low, high = sharpe_interval(values, periods_per_year)
     return Scores(
         bars=len(returns),
-        total_return=float(ledger["equity"].iloc[-1] / run.initial_equity - 1),
+        total_return=max(float(ledger["equity"].iloc[-1] / run.initial_equity - 1), -1.0),
         **_quantstats(returns, periods_per_year),
         sharpe_low=low,
         sharpe_high=high,
         psr=probabilistic_sharpe(values) if is_defined(returns) else math.nan,
-        gross_sharpe=sharpe_ratio(ledger["price_pnl"].to_numpy() / before, periods_per_year),
+        gross_sharpe=defined_sharpe(
+            np.maximum(ledger["price_pnl"].to_numpy() / before, -1.0), periods_per_year
+        ),
         turnover=float((ledger["traded"] / before).sum() / years),
         cost_bps=float((paid / before).sum() / years * 1e4),
         time_in_market=float(run.invested.mean()),
@@ -146,12 +154,10 @@ def score_returns(
 def quantstats_returns(run: Run) -> pd.Series:
     """Returns as quantstats needs them: float64, finite, dated by exchange day without timezone.
 
-    A loss of all and more counts as −100 %: quantstats would flip the sign of equity there.
-
     Raises:
         ValueError: A return is not finite.
     """
-    returns = run.returns.astype(np.float64).clip(lower=-1.0)
+    returns = run.returns.astype(np.float64)
     if not np.isfinite(returns).all():
         raise ValueError(
             f"{run.name}: the return of {returns[~np.isfinite(returns)].index[0]} is not finite"

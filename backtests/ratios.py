@@ -237,6 +237,7 @@ def drawdowns_of(daily: pd.Series, values: Floats, periods_per_year: float) -> D
 def exposure_of(run: Run, periods_per_year: float) -> Exposure:
     """From the run's own books."""
     weights, values = run.symbol_weights.to_numpy(), until_ruin(run.returns)[0].to_numpy()
+    growth = growth_a_year(values, periods_per_year) if len(values) >= MIN_BARS else math.nan
     held = run.invested.to_numpy()
     net, share = weights.sum(axis=1), float(held.mean())
     reason = run.holdings["reason"].to_numpy().reshape(weights.shape)
@@ -245,7 +246,7 @@ def exposure_of(run: Run, periods_per_year: float) -> Exposure:
         long=float((held & (net > 0)).mean()),
         short=float((held & (net < 0)).mean()),
         mean_gross=float(np.abs(weights).sum(axis=1).mean()),
-        risk_adjusted_return=_over(growth_a_year(values, periods_per_year), share),
+        risk_adjusted_return=_over(growth, share),
         trades=float((run.ledger["traded"] > 0).mean() * periods_per_year),
         refused=float((reason != 0).any(axis=1).mean()),
     )

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from foretrade.backtests.candidates import MIN_BARS
 from foretrade.backtests.returns import is_defined
 from foretrade.markets.arrays import Floats
 
@@ -63,6 +64,8 @@ def relative_to(returns: Floats, benchmark: Floats, periods_per_year: float) -> 
 
 
 def _gap(returns: Floats, benchmark: Floats, periods: float) -> float:
+    if len(returns) < MIN_BARS:
+        return math.nan
     return growth_a_year(returns, periods) - growth_a_year(benchmark, periods)
 
 

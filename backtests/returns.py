@@ -22,6 +22,12 @@ def is_defined(returns: pd.Series | Floats) -> bool:
     return len(returns) >= MIN_BARS and not math.isnan(sharpe_ratio(np.asarray(returns)))
 
 
+def defined_sharpe(returns: Floats, periods_per_year: float = 1.0) -> float:
+    """Annualised Sharpe ratio; NaN of fewer than ``MIN_BARS`` returns, or if they do not vary."""
+    enough = len(returns) >= MIN_BARS
+    return sharpe_ratio(returns, periods_per_year) if enough else math.nan
+
+
 def checked_returns(returns: Any, *, what: str = "returns") -> pd.Series:
     """The same returns as float64, once they are seen to be simple returns of days.
 

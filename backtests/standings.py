@@ -11,7 +11,9 @@ import numpy as np
 from scipy import stats
 
 from foretrade.backtests.contest import Played
+from foretrade.backtests.returns import defined_sharpe
 from foretrade.backtests.significance import sharpe_ratio
+from foretrade.backtests.stress import lost_by_delay, returns_of
 from foretrade.backtests.verdict import Verdict
 from foretrade.markets.arrays import Floats
 
@@ -36,7 +38,10 @@ class Standing:
         break_even_level: The level of costs at which the mean return is zero, read from the levels that
             were played; infinite if it is above zero at all of them, NaN if at none.
         max_drawdown: After costs, a fraction, not positive; counts from the initial equity.
-        ruined: Whether the account was lost.
+        later_sharpe: After costs, if every decision had come one bar later; NaN if that was not played.
+        lost_low: Lower end of the 95 % interval of what that delay costs.
+        ruined: Whether the account was lost. Ratios and the mean return are those up to that bar, the
+            bars after it count as 0 in folds and in tests of several strategies.
         seeds: Policies behind the row; it shows the median one by Sharpe ratio.
         sharpe_min, sharpe_max: Over the seeds.
         fold_sharpes: After costs, in each fold.
@@ -61,6 +66,8 @@ class Standing:
     break_even_bps: float
     break_even_level: float
     max_drawdown: float
+    later_sharpe: float
+    lost_low: float
     ruined: bool
     seeds: int
     sharpe_min: float
@@ -100,17 +107,19 @@ def standing(
     """
     played = median_seed(seeds, cost_scales)
     gross, net = cost_scales.index(0.0), cost_scales.index(1.0)
-    returns = played.returns[:, net]
-    ratios = [sharpe_ratio(one.returns[:, net], periods_per_year) for one in seeds]
+    levels = [played.lived(level) for level in range(len(cost_scales))]
+    returns, means = levels[net], np.array([level.mean() for level in levels])
+    ratios = [defined_sharpe(one.lived(net), periods_per_year) for one in seeds]
     sharpes = [ratio for ratio in ratios if not math.isnan(ratio)] or [math.nan]
-    gross_mean = float(played.returns[:, gross].mean()) * periods_per_year
+    gross_mean = float(means[gross]) * periods_per_year
     turnover = float(played.turnover[net])
+    late = returns_of(played.later)
     return Standing(
         label=label,
         forecaster=forecaster,
         rule=rule,
         **{name: scores.get(name, math.nan) for name in ("ic", "r2_os", "crps")},
-        gross_sharpe=sharpe_ratio(played.returns[:, gross], periods_per_year),
+        gross_sharpe=defined_sharpe(levels[gross], periods_per_year),
         sharpe=verdict.sharpe,
         sharpe_low=verdict.low,
         sharpe_high=verdict.high,
@@ -120,23 +129,26 @@ def standing(
         mean_return=float(returns.mean()) * periods_per_year,
         turnover=turnover,
         break_even_bps=gross_mean / turnover * 1e4 if turnover > 0 and gross_mean > 0 else math.nan,
-        break_even_level=break_even_level(played.returns.mean(axis=0), cost_scales),
+        break_even_level=break_even_level(means, cost_scales),
         max_drawdown=max_drawdown(played.equity[:, net]),
+        later_sharpe=defined_sharpe(late, periods_per_year),
+        lost_low=lost_by_delay(returns, late, periods_per_year)[0],
         ruined=bool(played.ruined[net]),
         seeds=len(seeds),
         sharpe_min=min(sharpes),
         sharpe_max=max(sharpes),
         fold_sharpes=tuple(
-            sharpe_ratio(part, periods_per_year) for part in np.array_split(returns, folds)
+            sharpe_ratio(part, periods_per_year)
+            for part in np.array_split(played.returns[:, net], folds)
         ),
-        level_sharpes=tuple(sharpe_ratio(level, periods_per_year) for level in played.returns.T),
+        level_sharpes=tuple(defined_sharpe(level, periods_per_year) for level in levels),
     )
 
 
 def median_seed(seeds: Sequence[Played], cost_scales: Sequence[float]) -> Played:
     """The one with the median net Sharpe ratio; of an even number the lower middle one."""
     net = cost_scales.index(1.0)
-    ranked = sorted(seeds, key=lambda one: _or_zero(sharpe_ratio(one.returns[:, net])))
+    ranked = sorted(seeds, key=lambda one: _or_zero(sharpe_ratio(one.lived(net))))
     return ranked[(len(ranked) - 1) // 2]
 
 
@@ -153,8 +165,8 @@ def break_even_level(means: Floats, cost_scales: Sequence[float]) -> float:
 
 
 def max_drawdown(equity: Floats) -> float:
-    """Deepest fall below the highest equity so far, as a fraction, not positive."""
-    return float((equity / np.maximum.accumulate(equity) - 1).min())
+    """Deepest fall below the highest equity so far, as a fraction from 0 to −1, where all is lost."""
+    return float(max((equity / np.maximum.accumulate(equity) - 1).min(), -1.0))
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,8 @@ from gymnasium.vector import AutoresetMode
 from foretrade.agents.base import Agent
 from foretrade.agents.delayed import Delayed
 from foretrade.backtests.candidates import MIN_BARS
-from foretrade.backtests.significance import sharpe_difference, sharpe_ratio
+from foretrade.backtests.returns import defined_sharpe
+from foretrade.backtests.significance import sharpe_difference
 from foretrade.envs.market import MarketEnv
 from foretrade.envs.vector import MarketVectorEnv
 from foretrade.markets.arrays import Floats
@@ -28,7 +29,8 @@ class Stress:
 
     Args:
         cost_scales: Multiples of all costs, increasing from zero.
-        sharpes: Annualised net Sharpe ratio at each of them; NaN where returns do not vary.
+        sharpes: Annualised net Sharpe ratio at each of them; NaN where returns do not vary, or are
+            fewer than ``MIN_BARS``.
         returns: Mean simple return after costs at each of them, a year (arithmetic).
         later_sharpe: Net Sharpe ratio at the full costs with every action one bar later.
         lost_low, lost_high: 95 % interval of the Sharpe ratio that the delay costs.
@@ -103,21 +105,33 @@ def stress(
         raise ValueError(f"cost_scales must increase from 0 and hold 1, got {scales}")
     swept = equity_at(agent, env, scales)
     (later,) = equity_at(Delayed(agent, env.actions, len(env.symbols)), env, (1.0,))
-    returns = [equity[1:] / equity[:-1] - 1 for equity in swept]
-    plain, late = returns[scales.index(1.0)], later[1:] / later[:-1] - 1
-    shared = min(len(plain), len(late))  # ruin ends one before the other
-    low = high = math.nan
-    if shared >= MIN_BARS:
-        difference = sharpe_difference(plain[:shared], late[:shared], periods_per_year)
-        low, high = difference.low, difference.high
+    returns, late = [returns_of(equity) for equity in swept], returns_of(later)
+    low, high = lost_by_delay(returns[scales.index(1.0)], late, periods_per_year)
     return Stress(
         cost_scales=scales,
-        sharpes=tuple(sharpe_ratio(values, periods_per_year) for values in returns),
+        sharpes=tuple(defined_sharpe(values, periods_per_year) for values in returns),
         returns=tuple(float(values.mean()) * periods_per_year for values in returns),
-        later_sharpe=sharpe_ratio(late, periods_per_year),
+        later_sharpe=defined_sharpe(late, periods_per_year),
         lost_low=low,
         lost_high=high,
     )
+
+
+def returns_of(equity: Floats) -> Floats:
+    """Simple returns of one account up to its ruin; a loss of all and more counts as −100 %."""
+    return np.maximum(equity[1:] / equity[:-1] - 1, -1.0)
+
+
+def lost_by_delay(returns: Floats, late: Floats, periods_per_year: float) -> tuple[float, float]:
+    """95 % interval of the annualised Sharpe ratio that a delay costs, over the bars that both have.
+
+    Ruin ends one before the other; NaN of fewer than ``MIN_BARS``.
+    """
+    shared = min(len(returns), len(late))
+    if shared < MIN_BARS:
+        return math.nan, math.nan
+    difference = sharpe_difference(returns[:shared], late[:shared], periods_per_year)
+    return difference.low, difference.high
 
 
 def equity_at(agent: Agent, env: MarketEnv, cost_scales: Sequence[float]) -> list[Floats]:

@@ -14,6 +14,7 @@ import matplotlib
 import pandas as pd
 from matplotlib import font_manager
 
+from foretrade.backtests.alarms import IDEALISED_FILLS
 from foretrade.backtests.engine import Run
 from foretrade.backtests.metrics import QUANTSTATS_STYLE, quantstats_returns
 from foretrade.backtests.returns import by_day, is_defined, joined, until_ruin
@@ -21,6 +22,13 @@ from foretrade.storage import atomic_path
 
 MIN_DAYS = 40  # fewer say nothing, and quantstats' density estimates can fail
 EXTERNAL = re.compile(r"<(?:link|script|img)\b[^>]*(?:href|src)=[\"']?https?://[^>]*>", re.IGNORECASE)
+OPENING = re.compile(r"<body[^>]*>")  # quantstats' own calls a function that its page lacks
+OTHERWISE = (
+    "quantstats computes this sheet. Five of its numbers are others than the report's: Treynor and "
+    "ulcer performance take the total return where it should be a year's, the recovery factor has no "
+    "sign, the information ratio is that of one bar, and returns over years that the history does not "
+    "reach are those of all of it. The report's “More ratios” has them as they are defined."
+)
 DRAWN_AT = re.compile(r"<dc:date>[^<]*</dc:date>")  # same inputs, same bytes
 
 
@@ -30,7 +38,8 @@ def write_tearsheet(
     """Write the tear sheet of ``run`` against ``benchmark``; False if :func:`undrawable` says why not.
 
     The benchmark is joined on the days that both have; a ruined run ends with the bar that lost
-    everything; title and names are escaped; links to outside resources are taken out.
+    everything; title and names are escaped; links to outside resources are taken out. Above it stands
+    which of its numbers are not the report's, and whether fills are idealised.
     """
     if undrawable(run, benchmark):
         return False
@@ -53,11 +62,16 @@ def write_tearsheet(
             strategy_title=html.escape(run.name),
             benchmark_title=html.escape(benchmark.name),
         )
-        page = temporary.read_text(encoding="utf-8")
-        temporary.write_text(
-            DRAWN_AT.sub("", EXTERNAL.sub("", page)).replace("CAGR﹪", "CAGR %"), encoding="utf-8"
-        )
+        page = DRAWN_AT.sub("", EXTERNAL.sub("", temporary.read_text(encoding="utf-8")))
+        page = OPENING.sub(f"<body>{_notes(run)}", page, count=1).replace("CAGR﹪", "CAGR %")
+        temporary.write_text(page, encoding="utf-8")
     return True
+
+
+def _notes(run: Run) -> str:
+    """What a reader has to know before the numbers."""
+    mark = f'<p style="color:#b00020;font-weight:bold">{IDEALISED_FILLS}</p>' if run.idealised else ""
+    return f'<div style="margin:12px 24px;font-family:sans-serif">{mark}<p>{OTHERWISE}</p></div>'
 
 
 def undrawable(run: Run, benchmark: Run) -> str:

@@ -12,9 +12,11 @@ from typing import Any
 import numpy as np
 
 from foretrade.backtests.candidates import MIN_BARS
+from foretrade.backtests.contest import Played
 from foretrade.backtests.field import FieldTests, field_tests
 from foretrade.backtests.league_page import LeaguePage
 from foretrade.backtests.standings import (
+    Standing,
     concordance,
     median_seed,
     rank_correlation,
@@ -29,7 +31,6 @@ from foretrade.forecasters.names import member_name
 from foretrade.job import Job
 from foretrade.league_season import HOLD, Season, play
 from foretrade.league_tasks import FOLDER
-from foretrade.markets.arrays import Floats
 from foretrade.markets.bars import DataError
 from foretrade.progress import progress
 from foretrade.results import score_forecasts, setting_of, warnings_of
@@ -62,15 +63,9 @@ def _compete(job: Job, season: Season) -> list[Path]:
 
 def _page(job: Job, season: Season) -> LeaguePage:
     config, periods = job.config.league, job.bars.periods_per_year
-    net = config.cost_scales.index(1.0)
     names = {key: _label(job, *key) for key in season.rows}
-    returns = {
-        names[key]: median_seed(own, config.cost_scales).returns[:, net]
-        for key, own in season.rows.items()
-    }
-    hold = season.references[HOLD][0].returns[:, net]
-    trials = compared(job)
-    verdicts, tests, worth = _judge(job, season, returns, hold, trials)
+    shown = {names[key]: median_seed(own, config.cost_scales) for key, own in season.rows.items()}
+    verdicts, tests, worth = _judge(job, season, shown, trials := compared(job))
     scores = {name: score.as_dict() for name, score in score_forecasts(job).items()}
     settings: dict[str, Any] = {
         "cost_scales": config.cost_scales,
@@ -85,7 +80,7 @@ def _page(job: Job, season: Season) -> LeaguePage:
         standing(name, name, "", own, verdicts[name], {}, **settings)
         for name, own in season.references.items()
     ]
-    standings.sort(key=lambda row: -math.inf if math.isnan(row.sharpe) else row.sharpe, reverse=True)
+    standings.sort(key=_place, reverse=True)
     plain = [row for row in standings if row.rule == config.plain_rule]
     profits = [row.mean_return for row in plain]
     return LeaguePage(
@@ -111,20 +106,28 @@ def _page(job: Job, season: Season) -> LeaguePage:
     )
 
 
+def _place(row: Standing) -> tuple[bool, float]:
+    """What ranks a row: a lost account comes after all others."""
+    return not row.ruined, -math.inf if math.isnan(row.sharpe) else row.sharpe
+
+
 def _judge(
-    job: Job, season: Season, returns: Mapping[str, Floats], hold: Floats, trials: Trials
+    job: Job, season: Season, shown: Mapping[str, Played], trials: Trials
 ) -> tuple[dict[str, Verdict], FieldTests, dict[str, list[MemberWorth]]]:
     """Verdict of each row and reference, tests of all rows together, and worth of members."""
     config, periods = job.config, job.bars.periods_per_year
     net = config.league.cost_scales.index(1.0)
     others = {
-        name: median_seed(own, config.league.cost_scales).returns[:, net]
-        for name, own in season.references.items()
+        name: median_seed(own, config.league.cost_scales) for name, own in season.references.items()
     }
-    judged = dict(returns) | others
+    returns = {name: one.returns[:, net] for name, one in shown.items()}
+    hold = season.references[HOLD][0].returns[:, net]
+    judged = {name: one.lived(net) for name, one in (dict(shown) | others).items()}
     coalition_returns = np.column_stack([one.returns[:, 0] for one in season.coalitions])
     members = tuple(map(member_name, config.forecast.members))
-    work: list[partial[Any]] = [partial(judge, own, hold, trials, periods) for own in judged.values()]
+    work: list[partial[Any]] = [
+        partial(judge, own, hold[: len(own)], trials, periods) for own in judged.values()
+    ]
     work.append(partial(field_tests, returns, HOLD, hold, seed=config.seed))
     if len(members) > 1:
         work += [

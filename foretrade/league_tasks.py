@@ -51,7 +51,9 @@ class PlainTask:
     def play(self) -> dict[str, Played]:
         """By rule."""
         return {
-            name: play_targets(env, asked_weights(rule, env)[:, None], self.cost_scales, limits)[0]
+            name: play_targets(
+                env, asked_weights(rule, env)[:, None], self.cost_scales, limits, delays=True
+            )[0]
             for name, (env, rule, limits) in self.entries.items()
         }
 
@@ -62,19 +64,21 @@ class PolicyPlay:
 
     Args:
         folders: Theirs, in order; starts: the decision with which each begins.
+        net: Number of the market with costs as configured.
     """
 
     path: Path
     folders: tuple[Path, ...]
     starts: tuple[int, ...]
     markets: tuple[MarketEnv, ...]
+    net: int
 
     def play(self) -> dict[str, Played]:
         """Under the name ``ppo``."""
         from foretrade.agents.store import load_policy
 
         relay = Relay([load_policy(folder) for folder in self.folders], self.starts)
-        return {"ppo": play_agent(relay, self.markets)}
+        return {"ppo": play_agent(relay, self.markets, delayed_at=self.net)}
 
 
 @dataclass(frozen=True)
@@ -164,6 +168,7 @@ class Tasks:
             trained: Forecaster to the folders of its policies: for each seed, one a fold.
         """
         folds = self.job.config.blocks.rolled(self.job.bars, self.job.config.league.folds)
+        net = self.job.config.league.cost_scales.index(1.0)
         starts = tuple(fold["test"].start - folds[0]["test"].start for fold in folds)
         for name, seeds in trained.items():
             markets = tuple(
@@ -175,7 +180,7 @@ class Tasks:
             for number, folders in enumerate(seeds):
                 stamps = [file_hash(folder / "policy.safetensors") for folder in folders]
                 path = self._path(f"{name}-policy-{number}", stamps)
-                yield name, PolicyPlay(path, folders, starts, markets)
+                yield name, PolicyPlay(path, folders, starts, markets, net)
 
     def coalitions(self, plan: Coalitions) -> CoalitionTask:
         """By the first rule that needs no training."""

@@ -81,7 +81,7 @@ def print_report(output: Console, folder: Path, page: Report) -> None:
     table = Table(title=title, box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), title_justify="left")
     columns = terminal_columns(output.width)
     for column in columns:
-        table.add_column(header[column], justify="right" if column else "left", no_wrap=True)
+        table.add_column(header[column], justify="right" if column else "left", no_wrap=column > 0)
     for row in rows:
         table.add_row(*(row[column] for column in columns))
     for text in page.notices():

@@ -79,9 +79,12 @@ def test_a_rule_over_the_block_has_the_bits_of_stepping_it(make, seed, band, fil
     options = {"fill": fill, "actions": actions}
     options["rules"] = Rules(no_trade_band=band, max_leverage=2.0)
     env = market(seed, **options)
-    whole = play_targets(env, asked_weights(make(env), env)[:, None], LEVELS)[0]
-    stepped = play_agent(make(env), [market(seed, scale, **options) for scale in LEVELS])
+    whole = play_targets(env, asked_weights(make(env), env)[:, None], LEVELS, delays=True)[0]
+    markets = [market(seed, scale, **options) for scale in LEVELS]
+    stepped = play_agent(make(env), markets, delayed_at=LEVELS.index(1.0))
     assert np.array_equal(whole.equity, stepped.equity)
+    assert np.array_equal(whole.later, stepped.later)
+    assert not np.array_equal(whole.later, whole.equity[:, LEVELS.index(1.0)])
     assert np.allclose(whole.turnover, stepped.turnover, rtol=1e-12)
 
 

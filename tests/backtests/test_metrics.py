@@ -18,11 +18,14 @@ import pytest
 from numpy.testing import assert_allclose
 
 from foretrade.agents.baselines import Constant
+from foretrade.backtests.alarms import IDEALISED_FILLS
+from foretrade.backtests.charts import equity_chart, relative_equity
 from foretrade.backtests.engine import LEDGER_COLUMNS, Run, run
 from foretrade.backtests.league import Strategy, league_frame, league_rows, spreadsheet_safe
 from foretrade.backtests.metrics import score_returns, score_run
+from foretrade.backtests.ratios import ratios_of
 from foretrade.backtests.returns import by_exchange_day, checked_returns, joined, until_ruin
-from foretrade.backtests.tearsheet import undrawable, write_tearsheet
+from foretrade.backtests.tearsheet import OTHERWISE, undrawable, write_tearsheet
 from foretrade.envs.market import MarketEnv
 from foretrade.markets.bars import DataError
 
@@ -172,6 +175,25 @@ def test_fewer_than_twenty_bars_are_undefined(count):
     assert scores.total_return == pytest.approx(np.prod(1 + normal(count)) - 1)
 
 
+def test_a_run_that_loses_more_than_all_has_lost_all():
+    returns = normal().copy()
+    returns.iloc[-1] = -3.0
+    run = made_run(returns, "ruined")
+    scores = score_run(run, 252.0)
+    assert scores.ruined
+    assert (scores.total_return, scores.max_drawdown, run.returns.iloc[-1]) == (-1.0, -1.0, -1.0)
+    assert run.equity.iloc[-1] < 0  # what is owed stays in the books
+    assert relative_equity(run).iloc[-1] == 0.0
+    assert "Ruin, where the line ends: ruined on" in equity_chart({"ruined": run}, {}, []).note
+
+
+def test_few_bars_have_no_ratios():
+    run, other = made_run(normal().iloc[:15]), made_run(normal(seed=2).iloc[:15], "other")
+    ratios = ratios_of(run, other, 252.0)
+    assert math.isnan(ratios.exposure.risk_adjusted_return)
+    assert math.isnan(ratios.relative.excess_return)
+
+
 def test_what_comes_after_ruin_is_left_out_and_ruin_is_marked():
     """quantstats: two losses of 150 % make a CAGR of −3 %, for equity flips its sign back."""
     values = normal().to_numpy().copy()
@@ -261,6 +283,18 @@ def test_intraday_returns_are_compounded_by_exchange_day():
 
 
 # tear sheets
+
+
+def test_a_tear_sheet_says_which_of_its_numbers_are_not_the_reports(tmp_path):
+    path = tmp_path / "sheet.html"
+    run = made_run(normal())
+    assert sheet(run, path)
+    page = path.read_text()
+    assert "onload" not in page
+    assert OTHERWISE in page
+    assert IDEALISED_FILLS not in page
+    assert sheet(Run("same", 1e6, run.ledger, fill="same_close"), path)
+    assert IDEALISED_FILLS in path.read_text()
 
 
 def sheet(strategy, path, benchmark=None, periods=252.0, title="x"):

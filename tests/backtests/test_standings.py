@@ -34,6 +34,25 @@ def played(gross, cost_per_bar, turnover=100.0):
     return Played(equity, np.full(3, turnover), np.zeros(3))
 
 
+def test_a_ruined_account_is_scored_up_to_the_bar_that_lost_it():
+    good = np.random.default_rng(1).normal(0.001, 0.01, 60)
+    equity = np.concatenate([[1.0], np.cumprod(1 + good), np.full(40, -2.0)])
+    one = Played(np.column_stack([equity] * 3), np.full(3, 10.0), np.ones(3))
+    lived = np.append(good, -1.0)
+    np.testing.assert_allclose(one.lived(1), lived)
+    assert one.returns.min() == -1.0
+    assert (one.returns[61:] == 0.0).all()
+    row = standing(
+        "x", "x", "sign", [one], judge(lived, lived, Trials(1, 0.0), 252), {},
+        cost_scales=LEVELS, folds=4, periods_per_year=252,
+    )  # fmt: skip
+    assert row.ruined
+    assert row.max_drawdown == -1.0
+    assert row.mean_return == pytest.approx(lived.mean() * 252)
+    expected = lived.mean() / lived.std(ddof=1) * math.sqrt(252)
+    assert [row.gross_sharpe, row.sharpe, *row.level_sharpes] == pytest.approx([expected] * 5)
+
+
 def test_the_row_of_a_strategy():
     gross = np.random.default_rng(0).normal(0.001, 0.01, 504)
     one = played(gross, 0.0008)

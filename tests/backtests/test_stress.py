@@ -13,7 +13,7 @@ from foretrade.backtests.alarms import alarms, holding_bars, sharpe_limit
 from foretrade.backtests.engine import run
 from foretrade.backtests.league import Strategy, league_rows
 from foretrade.backtests.metrics import score_run
-from foretrade.backtests.stress import Stress, equity_at, stress
+from foretrade.backtests.stress import Stress, equity_at, returns_of, stress
 from foretrade.envs.market import MarketEnv
 
 
@@ -100,12 +100,37 @@ def test_a_slow_leak_dies_one_bar_later(env):
     assert "sees" in text
 
 
+def test_a_fast_leak_dies_one_bar_later(env):
+    """Knows every third day, and guesses on the others: it turns over in less than three bars."""
+    rng = np.random.default_rng(1)
+    guess = rng.choice([-1.0, 1.0], len(env.rows))
+    weights = np.where(rng.uniform(size=len(guess)) < 0.35, np.sign(tomorrow(env)), guess)
+    agent = Scripted(env, weights)
+    played = run(agent, env)
+    assert holding_bars(played) < 3
+    assert score_run(played, 252.0).sharpe < sharpe_limit(252)
+    (text,) = raised(env, agent)
+    assert "one bar later" in text
+
+
 def test_clean_strategies_raise_no_alarm(env):
     rng = np.random.default_rng(4)
     slow = np.repeat(rng.choice([-1.0, 1.0], len(env.rows) // 20 + 1), 20)
     for weights in (np.full(len(env.rows), 1.0), rng.uniform(-1, 1, len(env.rows)), slow):
         assert raised(env, Scripted(env, weights)) == []
     assert raised(env, Constant(env.layout, env.actions, 0.0)) == []
+
+
+def test_ratios_of_few_bars_are_undefined(env):
+    short = MarketEnv(env.bars, rows=range(300, 312))
+    weights = np.random.default_rng(5).uniform(-1, 1, 12)
+    tested = stress(Scripted(short, weights), short, periods_per_year=252.0)
+    assert np.isnan([*tested.sharpes, tested.later_sharpe, tested.lost_low]).all()
+    assert math.isnan(score_run(run(Scripted(short, weights), short), 252.0).gross_sharpe)
+
+
+def test_a_loss_of_more_than_all_counts_as_all(env):
+    np.testing.assert_array_equal(returns_of(np.array([1.0, 1.5, -3.0])), [0.5, -1.0])
 
 
 def test_the_limit_is_the_same_a_bar_on_faster_data():

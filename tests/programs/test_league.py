@@ -173,6 +173,7 @@ def test_who_knows_something_comes_first(planted):
 def test_who_earns_more_than_luck_explains_is_named(planted, league, tmp_path, monkeypatch):
     """If no alarm speaks against it."""
     monkeypatch.setattr("foretrade.backtests.alarms.SHARPE_LIMIT", 100.0)
+    monkeypatch.setattr("foretrade.backtests.alarms.LOST_SHARE", 100.0)
     folder = tmp_path / "believed" / "run"
     shutil.copytree(planted.run.path.parent, folder.parent, ignore=shutil.ignore_patterns("league.*"))
     text = (league(job_at(folder, planted.config)) / "league.md").read_text()
