@@ -123,7 +123,7 @@ class LeaguePage:
         ruined = [row.label for row in self.standings if row.ruined]
         if ruined:
             said.append(
-                f"Ruined, and so ranked last: {', '.join(ruined)}. Ratios are those up to that bar."
+                f"Ruined, and so ranked last: {'; '.join(ruined)}. Ratios are those up to that bar."
             )
         if self.tests.left_out:
             said.append(
