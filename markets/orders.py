@@ -110,9 +110,10 @@ def _limit(a: Floats, hs: Floats, s: Floats, ms: Floats, lanes: Index, terms: An
     for j in range(lanes):
         s[FROZEN + j] /= s[BASE + j]
         s[FROZEN_NET + j] /= s[BASE + j]
-        s[LIMIT + j] = room_share(
+        share = room_share(
             s[GROSS + j], s[NET + j], s[FROZEN + j], s[FROZEN_NET + j], max_leverage, max_net
         )
+        s[LIMIT + j] = 1.0 if sizing == DELTAS else share  # who asks for no trade gets none
         s[BAND + j] = band if keeps_limit(s[HELD + j], s[BASE + j], max_leverage) else 0.0
 
 

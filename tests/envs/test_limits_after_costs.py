@@ -84,6 +84,38 @@ def test_several_symbols_in_units_keep_to_gross_and_net_limit_after_costs(net):
         assert abs(weights.sum()) <= (net or np.inf) + 1e-9
 
 
+def test_a_delta_of_zero_trades_nothing_whatever_the_others_ask_for():
+    env = market(
+        flat_bars([[100.0, 100.0]] * 5),
+        symbols=("A", "B"),
+        actions=DeltaActions(-20, 20),
+        initial_equity=1000.0,
+        costs=Costs(10, 0, 0, 0),
+    )
+    env.reset()
+    env.step([8.0, 0.0])
+    info = env.step([0.0, 8.0])[4]
+    assert info["units"][0] == 8.0
+    assert_allclose(info["achieved"].sum(), 1.0, rtol=1e-9)
+    assert [reasons(code) for code in info["reason"]] == [(), ("leverage",)]
+
+
+def test_a_delta_of_zero_trades_nothing_when_prices_have_carried_the_account_beyond_its_limit():
+    env = market(
+        flat_bars([100.0, 100.0, 60.0, 60.0]),
+        actions=DeltaActions(-50, 50),
+        initial_equity=1000.0,
+        costs=Costs(10, 0, 0, 0),
+        rules=Rules(max_leverage=2.0),
+    )
+    env.reset()
+    env.step([15.0])
+    info = env.step([0.0])[4]
+    assert info["achieved"] > 2.0
+    assert (info["traded"], info["reason"]) == (0.0, 0.0)
+    assert env.step([1.0])[4]["traded"] == 0.0  # there is no room for more
+
+
 def test_an_order_is_cut_to_the_volume_that_it_has_after_costs():
     env = market(
         flat_bars([100.0] * 4, volume=9990.0),

@@ -56,12 +56,12 @@ class Reference:
 
     def trade(self, targets: Any, at: int, price: Any) -> None:
         r, volume, held = self.rules, np.nan_to_num(self.bars.volume[at]), self.units
-        able = np.isfinite(price) & (volume > 0)
+        able, whole, lot = ~np.isnan(price) & (volume > 0), self.sizing != "deltas", r.lot_size or 1e-300
         price, volume = np.where(able, price, self.value), np.where(able, volume, 1.0)
-        equity, goal = self.cash + held @ price, targets + (held if self.sizing == "deltas" else 0)
+        equity, goal = self.cash + held @ price, targets + held * (not whole)
         weights = goal if self.sizing == "weights" else goal * price / equity
-        now, lot = held * price / equity, r.lot_size or 1e-300
-        shrink, over = self.share(weights * able, now * ~able), np.abs(now).sum() > r.max_leverage + 1e-9
+        now, over = held * price / equity, np.abs(held) @ price > (r.max_leverage + 1e-9) * equity
+        shrink = self.share(weights * able, now * ~able) ** whole
         gap, by_weight = np.abs(weights * shrink - now), self.sizing == "weights" or shrink < 1
         go = able & (gap > max(1e-9, 0 if over else max(r.no_trade_band, r.minimum_order / equity)))
         go |= able & (gap < 1e-9) & (weights != 0) & by_weight & go.any() & (over or not r.no_trade_band)
