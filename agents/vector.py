@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from secrets import randbits
 from typing import Any
 
 import numpy as np
@@ -64,13 +65,29 @@ class MarketVecEnv(VecEnv):
         self._actions: AnyArray = np.zeros(0)
 
     def reset(self) -> Any:
-        """Begin new episodes, with the seeds of :meth:`seed` if it was called."""
-        observation, _ = self.batch.reset(seed=list(self._seeds))
+        """Begin new episodes, with what :meth:`seed` and :meth:`set_options` said since the last."""
+        groups = self._alike()
+        seeds: list[int | None] = list(self._seeds)
+        if len(groups) > 1 and not self.batch.begun:
+            # The first reset has to be everybody's; with seeds, the first episodes begin anew below.
+            seeds = [randbits(63) if seed is None else seed for seed in seeds]
+            self.batch.reset(seed=seeds)
+        for group in groups:
+            mask = np.isin(np.arange(self.num_envs), group)
+            options = self._options[group[0]] | {"reset_mask": mask}
+            observation, _ = self.batch.reset(seed=seeds, options=options)
         self._reset_seeds()
         self._reset_options()
         self._returns[:] = 0.0
         self._lengths[:] = 0
         return observation
+
+    def _alike(self) -> list[list[int]]:
+        """Accounts by number, grouped by what their options ask for; a bad option raises."""
+        groups: dict[bytes, list[int]] = {}
+        for i, options in enumerate(self._options):
+            groups.setdefault(self.batch.env.wish(options).tobytes(), []).append(i)
+        return list(groups.values())
 
     def step_async(self, actions: AnyArray) -> None:
         self._actions = actions if self._box is None else from_unit(actions, self._box)

@@ -91,7 +91,7 @@ class MarketVectorEnv(gymnasium.vector.VectorEnv[Observations, AnyArray, AnyArra
         self._idle = np.repeat(self.env.market.limits[:, 0], self._symbols)
         self._current = 0
         self._ended, self._waiting = np.ones(num_envs, dtype=np.bool_), True
-        self._begun = False
+        self.begun = False  # becomes true with the first reset, which is everybody's
         self._share_out(threads)
 
     def reset(
@@ -111,12 +111,12 @@ class MarketVectorEnv(gymnasium.vector.VectorEnv[Observations, AnyArray, AnyArra
         mask = np.asarray(chosen.pop("reset_mask", np.ones(self.num_envs, dtype=np.bool_)))
         if mask.shape != (self.num_envs,) or mask.dtype != np.bool_ or not mask.any():
             raise ValueError(f"reset_mask must hold {self.num_envs} booleans, one at least true")
-        if not self._begun and not mask.all():
+        if not self.begun and not mask.all():
             raise ValueError("the first reset must reset every account")
         wish = self.env.wish(chosen)
         self._seed(mask, self._seeds(seed))
         self._begin(np.flatnonzero(mask), wish)
-        self._begun = True
+        self.begun = True
         return self._shown(), self._infos()
 
     def step(self, actions: AnyArray) -> Step:
@@ -126,7 +126,7 @@ class MarketVectorEnv(gymnasium.vector.VectorEnv[Observations, AnyArray, AnyArra
             InvalidAction: An action is outside its space; the message names the account.
             RuntimeError: Nothing was reset yet, or an ended episode was not (``DISABLED``).
         """
-        if not self._begun or self.closed:
+        if not self.begun or self.closed:
             raise RuntimeError(
                 "the environment is closed" if self.closed else "call reset() before step()"
             )
@@ -171,7 +171,7 @@ class MarketVectorEnv(gymnasium.vector.VectorEnv[Observations, AnyArray, AnyArra
             array[...] = state[name].view(array.dtype)
         self._buffers[self._current][...] = state["seen"]
         self._ended[...] = state["ended"]
-        self._waiting, self._begun = bool(self._ended.any()), True
+        self._waiting, self.begun = bool(self._ended.any()), True
         return self._shown()
 
     def behaviour(self) -> Behaviour:
@@ -246,7 +246,7 @@ class MarketVectorEnv(gymnasium.vector.VectorEnv[Observations, AnyArray, AnyArra
     def _seed(self, mask: Bools, seeds: list[int | None]) -> None:
         keys, episodes = self._accounts.get("key"), self._accounts.get("episode")
         for i in np.flatnonzero(mask):
-            if seeds[i] is not None or not self._begun:
+            if seeds[i] is not None or not self.begun:
                 keys[i] = seeding.np_random(seeds[i])[0].integers(2**63)
                 episodes[i] = 0
         self._accounts.put("key", keys)
