@@ -10,7 +10,7 @@ import pandas as pd
 
 from foretrade.envs.actions import Actions
 from foretrade.envs.episodes import Episodes
-from foretrade.envs.observation import RMS_WINDOW_BARS, Layout, layout, market_rows
+from foretrade.envs.observation import BOUND, RMS_WINDOW_BARS, Layout, clipped_rows, layout, market_rows
 from foretrade.envs.rewards import OF_LOGARITHMS, Reward
 from foretrade.envs.stage import TERMS, Market
 from foretrade.markets.arrays import AnyArray, Bools, Float32s, Floats, Ints
@@ -124,6 +124,33 @@ def _what_lacks(part: Part, view: View, row: int) -> str:
     if lacking:
         return f"lacks {', '.join(lacking)}"
     return f"has no {view.lookback_bars} complete rows up to it, which the lookback needs"
+
+
+def clipping_messages(parts: Sequence[Part], view: View) -> list[str]:
+    """What to tell a user about columns that are cut at the bounds of the observation."""
+    messages = []
+    for name in view.names:
+        shown = [_shown(part, view.lookback_bars if name in view.window else 1) for part in parts]
+        cut = sum(
+            clipped_rows(p.table, name, p.assets, rows) for p, rows in zip(parts, shown, strict=True)
+        )
+        if cut:
+            share = cut / sum(int(rows.sum()) for rows in shown)
+            messages.append(
+                f"{parts[0].bars.source}: {share:.2%} of the values of column {name!r} lie beyond "
+                f"±{BOUND:g} and are cut there, as its unit says that it needs no scale; of a price, an "
+                'index or the like give the real unit, such as "USD" or "index points": then it is '
+                "normalised"
+            )
+    return messages
+
+
+def _shown(part: Part, lookback_bars: int) -> Bools:
+    """Where a column that is shown over so many bars is seen in the block, ``[bars, symbols]``."""
+    shown = np.zeros_like(part.known)
+    seen = slice(part.rows.start - lookback_bars + 1, part.rows.stop)
+    shown[seen] = part.known[seen]
+    return shown
 
 
 def observation_layout(parts: Sequence[Part], view: View, rules: Rules) -> Layout:

@@ -14,8 +14,9 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from foretrade.envs.actions import SHIPPED, ActionName, Actions, InvalidAction
-from foretrade.envs.assembly import assemble, make_part, observation_layout
+from foretrade.envs.assembly import assemble, clipping_messages, make_part, observation_layout
 from foretrade.envs.episodes import NO_WISH, Episodes
+from foretrade.envs.observation import ClippedColumnWarning
 from foretrade.envs.options import as_list, symbol_choices, view_of, wish
 from foretrade.envs.rewards import Reward, RewardName
 from foretrade.envs.seat import Seat
@@ -262,6 +263,8 @@ class MarketEnv(gymnasium.Env[Observation, Action]):
             for symbol in part.symbols if self.fill == "next_open" else ():
                 if message := stale_open_message(part.bars, symbol):
                     warnings.warn(message, StaleOpenWarning, stacklevel=3)
+        for message in clipping_messages(self.parts, self.view):
+            warnings.warn(message, ClippedColumnWarning, stacklevel=3)
 
     def _sit_down(self) -> None:
         self.seat = Seat(self.market, len(self.layout.entries))

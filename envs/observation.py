@@ -16,6 +16,15 @@ from foretrade.markets.table import Table
 BOUND = 10.0
 RMS_WINDOW_BARS = 252
 HOLDING_BARS = 252  # a trade longer ago than this looks like one this long ago
+LOG_RETURN = "log return"
+DIMENSIONLESS = frozenset(
+    {"1/sqrt(year)", "flag", "log ratio", "ratio", "return", "std", "vol", "weight", "z"}
+)
+"""Units of columns that are shown as they are; others are normalised by their own past."""
+
+
+class ClippedColumnWarning(UserWarning):
+    """A column that is shown as it is leaves the bounds of the observation, and is cut there."""
 
 
 @dataclass(frozen=True)
@@ -175,14 +184,32 @@ def market_rows(table: Table, names: Sequence[str], assets: Sequence[int], known
     return rows.reshape(len(table), -1)
 
 
+def clipped_rows(table: Table, name: str, assets: Sequence[int], shown: Bools) -> int:
+    """How many of the ``shown`` values (``[bars, symbols]``), if shown as they are, leave the bounds."""
+    if _unit_of(table, name) not in DIMENSIONLESS:
+        return 0
+    return int(((np.abs(table.column(name)[:, assets]) > BOUND) & shown).sum())
+
+
 def _normalise(table: Table, name: str, asset: int) -> Floats:
-    values = table.column(name)[:, asset]
-    if table.columns[table.index(name)].unit != "log return":
+    values, unit = table.column(name)[:, asset], _unit_of(table, name)
+    if unit in DIMENSIONLESS:
         return values
-    squared = pd.Series(values**2).rolling(RMS_WINDOW_BARS, min_periods=1).mean().to_numpy()
-    size = np.sqrt(np.maximum(squared, 0.0))
+    if unit == LOG_RETURN:
+        squared = pd.Series(values**2).rolling(RMS_WINDOW_BARS, min_periods=1).mean().to_numpy()
+        return _divided(values, np.sqrt(np.maximum(squared, 0.0)))
+    past = pd.Series(values).rolling(RMS_WINDOW_BARS, min_periods=1)
+    return _divided(values - past.mean().to_numpy(), past.std().to_numpy())
+
+
+def _divided(values: Floats, size: Floats) -> Floats:
+    """Quotients, 0 where the size is none or unknown."""
     scaled: Floats = np.divide(values, size, out=np.where(np.isnan(values), np.nan, 0.0), where=size > 0)
     return scaled
+
+
+def _unit_of(table: Table, name: str) -> str:
+    return table.columns[table.index(name)].unit
 
 
 def _of(symbol: str, many: bool) -> str:
@@ -190,10 +217,17 @@ def _of(symbol: str, many: bool) -> str:
 
 
 def _unit(unit: str) -> str:
-    return "rms" if unit == "log return" else unit
+    if unit in DIMENSIONLESS:
+        return unit
+    return "rms" if unit == LOG_RETURN else "z"
 
 
 def _how(unit: str) -> str:
-    if unit == "log return":
+    if unit in DIMENSIONLESS:
+        return "none: the column has no dimension"
+    if unit == LOG_RETURN:
         return f"divided by its own root mean square over the last {RMS_WINDOW_BARS} bars"
-    return "none: the column is scaled by its own past already"
+    return (
+        f"{unit} less their mean over the last {RMS_WINDOW_BARS} bars, "
+        "divided by their standard deviation there"
+    )

@@ -24,7 +24,11 @@ NEVER = np.iinfo(np.int64).min
 
 @dataclass(frozen=True)
 class Column:
-    """Name and unit of a column. Units: ``"log return"``, ``"ratio"``, ``"vol"``, ``"weight"``."""
+    """Name and unit of a column: ``"log return"``, ``"ratio"``, ``"z"``, ``"USD"``, ``"index points"``.
+
+    Environments normalise it by its past unless its unit says that it has no dimension; see
+    ``foretrade.envs.observation.DIMENSIONLESS``.
+    """
 
     name: str
     unit: str
@@ -171,6 +175,7 @@ class Table:
         Args:
             frame: Float columns indexed by publication time (timezone-aware, increasing). Row
                 ``t`` of the table takes the latest value published at or before its close.
+            unit: Of the series; see :class:`Column`.
 
         Raises:
             DataError: The index is naive or not increasing.

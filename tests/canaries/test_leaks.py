@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import replace
 from functools import partial
 
@@ -95,6 +96,15 @@ def test_stamps_of_a_table_are_compared_too(walk):
 
     with pytest.raises(PeekError, match="row 0, cutoff"):
         assert_future_invisible(late_stamp, walk, [300])
+
+
+def test_users_are_not_warned_of_bars_that_are_made_up(walk):
+    def part(bars: Bars) -> np.ndarray:
+        if bars is not walk:
+            warnings.warn("strange bars", UserWarning, stacklevel=1)
+        return np.zeros(len(bars))
+
+    assert_future_invisible(part, walk, [300])
 
 
 def test_noise_fits_a_symbol_that_has_no_bar_at_the_cut():

@@ -64,6 +64,7 @@ def test_next_open_fills_on_stale_opens_warn_with_their_share(sp500):
         MarketEnv(sp500, fill="next_open")
 
 
+@pytest.mark.filterwarnings("ignore::foretrade.envs.observation.ClippedColumnWarning")
 def test_the_end_of_data_truncates_and_ruin_terminates(walk):
     env = MarketEnv(walk, rows=range(590, 600))
     env.reset()

@@ -10,7 +10,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 from foretrade.envs.actions import SimplexActions, WeightActions
 from foretrade.envs.market import MarketEnv
-from foretrade.envs.observation import BOUND
+from foretrade.envs.observation import BOUND, RMS_WINDOW_BARS, ClippedColumnWarning, market_rows
 from foretrade.markets.bars import Bars, DataError
 from foretrade.markets.features import FeatureConfig, compute_features
 from foretrade.markets.nopeek import assert_future_invisible
@@ -184,6 +184,84 @@ def test_windows_and_panels_do_not_see_the_future(many):
         return seen
 
     assert_future_invisible(observations, PANEL if many else WALK, (150, 333, 480))
+
+
+def in_units(unit: str, values: np.ndarray | None = None, bars: Bars = WALK) -> Table:
+    values = bars.close if values is None else values
+    return Table.from_columns(bars, {Column("x", unit): values})
+
+
+def shown(table: Table) -> np.ndarray:
+    every = np.ones((len(table), len(table.symbols)), dtype=bool)
+    return market_rows(table, ["x"], range(len(table.symbols)), every)
+
+
+@pytest.mark.parametrize("unit", ["USD", "index points", "price", "anything"])
+def test_a_column_with_a_dimension_is_shown_as_a_z_score_of_its_last_year(unit):
+    table = in_units(unit, bars=PANEL)
+    expected = np.zeros((500, 3))
+    for row in range(1, 500):
+        past = PANEL.close[max(0, row + 1 - RMS_WINDOW_BARS) : row + 1]
+        expected[row] = (past[-1] - past.mean(axis=0)) / past.std(axis=0, ddof=1)
+    assert_allclose(shown(table), np.clip(expected, -BOUND, BOUND), rtol=1e-5, atol=1e-6)
+    (entry,) = MarketEnv(WALK, in_units(unit)).describe().query("name == 'x'").itertuples()
+    assert entry.unit == "z"
+    assert entry.normalisation.startswith(f"{unit} less their mean over the last 252 bars")
+
+
+def test_a_column_without_a_spread_and_the_first_of_all_are_zero():
+    assert (shown(in_units("USD", np.full((500, 1), 0.1))) == 0).all()
+    steps = np.where(np.arange(500)[:, None] < 100, 0.1, 0.3)
+    seen = shown(in_units("USD", steps))[:, 0]
+    assert (seen[:100] == 0).all()
+    assert (seen[100 : 99 + RMS_WINDOW_BARS] > 0).all()
+    assert (seen[99 + RMS_WINDOW_BARS :] == 0).all()  # no rest of a running sum
+
+
+@pytest.mark.parametrize("unit", ["USD", "log return", "ratio"])
+@pytest.mark.parametrize("later", [1e9, -3.0, 0.0, np.nan])
+def test_later_values_change_no_bit_of_a_normalised_column(unit, later):
+    values = WALK.close / 20
+    for row in (1, 2, 100, 252, 400):
+        changed = values.copy()
+        changed[row + 1 :] *= later
+        seen, then = (shown(in_units(unit, x))[: row + 1] for x in (values, changed))
+        assert seen.tobytes() == then.tobytes()
+
+
+@pytest.mark.parametrize("unit", ["1/sqrt(year)", "flag", "log ratio", "ratio", "return", "vol", "z"])
+def test_a_column_without_a_dimension_is_shown_as_it_is(unit):
+    values = np.random.default_rng(0).normal(0, 1.5, (500, 1))
+    table = in_units(unit, values)
+    assert_array_equal(shown(table), values.astype(np.float32))
+    (entry,) = MarketEnv(WALK, table).describe().query("name == 'x'").itertuples()
+    assert (entry.unit, entry.normalisation) == (unit, "none: the column has no dimension")
+
+
+def test_what_the_house_computes_needs_no_normalisation(sp500):
+    MarketEnv(sp500)  # no warning
+    features = compute_features(sp500)
+    rows = market_rows(features, features.names, [0], features.complete(features.names, 0)[:, None])
+    expected = np.nan_to_num(features.values[:, 0]).astype(np.float32)
+    whole = features.complete(features.names, 0)
+    assert_array_equal(rows[whole], np.clip(expected[whole], -BOUND, BOUND))
+
+
+def test_a_column_that_is_cut_in_silence_no_more():
+    values = np.zeros((500, 1))
+    values[[3, 99, 150, 200, 260], 0] = 10.5, -30.0, 11.0, -10.5, 1e9
+    table, rows = in_units("ratio", values), range(100, 200)
+    said = r"1\.00% of the values of column 'x' lie beyond ±10 .* give the real unit, such as \"USD\""
+    with pytest.warns(ClippedColumnWarning, match=said) as caught:
+        env = MarketEnv(WALK, table, rows=rows)
+    assert len(caught) == 1
+    assert caught[0].filename == __file__
+    env.copy()  # says it no more
+    with pytest.warns(ClippedColumnWarning, match=r"1\.98% of the values"):
+        MarketEnv(WALK, table, rows=rows, window=["x"], lookback_bars=2)
+    MarketEnv(WALK, table, rows=range(100, 150))
+    MarketEnv(WALK, in_units("USD", values), rows=rows)
+    MarketEnv(WALK, in_units("log return", values), rows=rows)
 
 
 def test_a_window_cannot_be_empty_and_symbols_must_differ():

@@ -44,6 +44,7 @@ def test_log_growth_sums_to_the_log_of_final_over_initial_equity(seed, costs):
     assert abs(rewards.sum() - np.log(equity[-1] / equity[0])) <= 1e-12
 
 
+@pytest.mark.filterwarnings("ignore::foretrade.envs.observation.ClippedColumnWarning")
 def test_large_moves_have_the_logarithm_of_the_library():
     wild = random_walk(400, volatility=0.6, seed=3)
     env = MarketEnv(wild, actions=WeightActions(0.0, 1.0), costs=FREE)
@@ -146,6 +147,7 @@ def test_excess_is_over_holding_all_symbols_in_equal_parts():
     assert_allclose(rewards, np.log(equity[1:] / equity[:-1]) - benchmark, atol=1e-14)
 
 
+@pytest.mark.filterwarnings("ignore::foretrade.envs.observation.ClippedColumnWarning")
 def test_ruin_shows_the_true_loss():
     wild = random_walk(400, volatility=0.5, seed=3)
     for reward in ("simple_return", "log_growth"):
