@@ -164,6 +164,7 @@ def observation_layout(parts: Sequence[Part], view: View, rules: Rules) -> Layou
         view.current,
         view.lookback_bars if view.window else 1,
         shows_pending=rules.unfilled == "carry",
+        compounds=rules.accounting == "equity",
     )
 
 

@@ -102,6 +102,7 @@ def layout(
     lookback_bars: int,
     *,
     shows_pending: bool,
+    compounds: bool,
 ) -> Layout:
     """Entries of the windowed columns, of the current ones and of the account, in this order.
 
@@ -133,7 +134,7 @@ def layout(
             )
             for symbol in symbols
         ]
-    own = account_entries(symbols, shows_pending=shows_pending)
+    own = account_entries(symbols, shows_pending=shows_pending, compounds=compounds)
     sizes = [len(seen), len(now), len(own)]
     shapes: list[tuple[int, ...]] = [(n,) for n in sizes]
     shapes[0] = (lookback_bars, len(symbols), len(window)) if many else (lookback_bars, len(window))
@@ -148,13 +149,14 @@ def layout(
     return Layout((*seen, *now, *own), groups)
 
 
-def account_entries(symbols: Sequence[str], *, shows_pending: bool) -> list[Entry]:
+def account_entries(symbols: Sequence[str], *, shows_pending: bool, compounds: bool) -> list[Entry]:
     """What the account shows of itself; the kernel writes it in this order."""
     many, entries = len(symbols) > 1, []
+    base = "equity" if compounds else "initial equity (the notional)"
     for symbol in symbols:
         own = f"{_of(symbol, many)}account"
         entries += [
-            Entry(f"{own}.weight", "weight", -BOUND, BOUND, "position value / equity"),
+            Entry(f"{own}.weight", "weight", -BOUND, BOUND, f"position value / {base}"),
             Entry(f"{own}.unrealised", "return", -BOUND, BOUND, "since the average entry price, signed"),
             Entry(
                 f"{own}.bars_held", "ratio", 0.0, 1.0, f"bars since a trade / {HOLDING_BARS}, up to 1"
@@ -162,12 +164,12 @@ def account_entries(symbols: Sequence[str], *, shows_pending: bool) -> list[Entr
         ]
         if shows_pending:
             entries.append(
-                Entry(f"{own}.pending", "weight", -BOUND, BOUND, "value of the unfilled order / equity")
+                Entry(f"{own}.pending", "weight", -BOUND, BOUND, f"value of the unfilled order / {base}")
             )
     return [
         *entries,
         Entry("account.drawdown", "ratio", -1.0, 0.0, "equity / highest equity of the episode − 1"),
-        Entry("account.cash", "weight", -BOUND, BOUND, "cash / equity"),
+        Entry("account.cash", "weight", -BOUND, BOUND, f"cash / {base}"),
     ]
 
 

@@ -161,6 +161,24 @@ def test_account_entries_are_what_the_info_says():
             assert_allclose(shown[f"{symbol}:account.weight"], weight, rtol=1e-6, atol=1e-7)
 
 
+@pytest.mark.parametrize("accounting", ["equity", "fixed_notional"])
+def test_the_account_is_divided_by_what_its_normalisation_says(accounting):
+    rules = Rules(2.0, accounting=accounting, unfilled="carry", max_participation=1e-4)
+    env = MarketEnv(WALK, rules=rules, reward="simple_return", fill="next_close")
+    env.reset(options={"start": 300})
+    for _ in range(60):
+        seen, *_, info = env.step(np.ones(1, np.float32))
+    bases = {"equity": info["equity"], "initial equity (the notional)": env.initial_equity}
+    assert abs(info["equity"] / env.initial_equity - 1) > 1e-3
+    value = {"account.weight": info["units"] * info["close"], "account.cash": info["cash"]}
+    said = env.describe().set_index("name")["normalisation"]
+    for name in (*value, "account.pending"):
+        what, _, base = said[name].partition(" / ")
+        assert base == list(bases)[accounting == "fixed_notional"], what
+        if name in value:
+            assert_allclose(seen[env.layout.index(name)], value[name] / bases[base], rtol=1e-6)
+
+
 @pytest.mark.parametrize("many", [False, True])
 def test_windows_and_panels_do_not_see_the_future(many):
     def observations(bars: Bars) -> np.ndarray:
