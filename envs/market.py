@@ -250,6 +250,10 @@ class MarketEnv(gymnasium.Env[Observation, Action]):
             return NO_WISH
         return wish(options, [part.rows for part in self.parts], self.offsets, self.episodes.bars)
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Without the panel: a terminal belongs to one process, and a twin opens its own."""
+        return self.__dict__ | {"_panel": None}
+
     def _check_parts(self) -> None:
         self._part = 0
         if len({len(part.symbols) for part in self.parts}) > 1:

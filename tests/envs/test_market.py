@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import copy
 import pickle
 import warnings
 
@@ -217,6 +218,28 @@ def test_environments_travel_between_processes(walk):
         one, two = (e.step(np.array([0.7], np.float32)) for e in (env, twin))
         assert np.array_equal(one[0], two[0])
         assert one[1:] == two[1:]
+
+
+@pytest.mark.parametrize("twin_of", [lambda env: pickle.loads(pickle.dumps(env)), copy.deepcopy])
+def test_a_watched_episode_travels_and_goes_on_to_the_same_bits(walk, capsys, twin_of):
+    env = MarketEnv(walk, render_mode="human", episodes=Episodes(30, random_start=True))
+    env.reset(seed=4)
+    env.step(np.array([0.7], np.float32))
+    capsys.readouterr()
+    twin = twin_of(env)
+    assert capsys.readouterr().out == ""
+    for weight in np.linspace(-1, 1, 29, dtype=np.float32)[:, None]:
+        one, two = env.step(weight), twin.step(weight)
+        assert one[0].tobytes() == two[0].tobytes()
+        assert one[1:] == two[1:]
+    assert one[3]
+    capsys.readouterr()
+    env.close()
+    assert "equity" in capsys.readouterr().out  # the panel stayed with the first, and each has its own
+    twin.close()
+    assert env.reset(seed=None)[0].tobytes() == twin.reset(seed=None)[0].tobytes()
+    env.close()
+    twin.close()
 
 
 def test_an_episode_can_be_watched(walk):
