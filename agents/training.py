@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
@@ -64,6 +64,7 @@ def train(
     folder: Path,
     tensorboard: bool = True,
     callbacks: Sequence[BaseCallback] = (),
+    on_checkpoint: Callable[[int, Floats], None] | None = None,
 ) -> PolicyAgent:
     """Train one policy and return its best checkpoint, as judged on the validation block alone.
 
@@ -83,6 +84,8 @@ def train(
         validation: Market on the validation block, played once from its start a checkpoint.
         callbacks: Who looks on. Their ``on_rollout_start`` follows each update, before the policy is
             judged and the state kept. The state of those that are :class:`Kept` is kept too.
+        on_checkpoint: Is given steps and simple returns ``[bars]`` (up to ruin) of each checkpoint,
+            before its score is shown anywhere; after an interruption the last ones once more.
 
     Raises:
         CheckpointError: The folder holds checkpoints of another training, or a parameter is not finite.
@@ -112,6 +115,7 @@ def train(
         config,
         Checkpoints(folder / "checkpoints", identity),
         [callback for callback in onlookers if isinstance(callback, Kept)],
+        on_checkpoint,
     )
     steps = config.updates * config.environments * config.rollout_bars
     found = chooser.checkpoints.newest()
@@ -140,6 +144,7 @@ class ChooseOnValidation(BaseCallback):
         config: TrainingConfig,
         checkpoints: Checkpoints,
         others: Sequence[Kept] = (),
+        on_checkpoint: Callable[[int, Floats], None] | None = None,
     ) -> None:
         super().__init__()
         self.agent = agent
@@ -148,6 +153,7 @@ class ChooseOnValidation(BaseCallback):
         self.checkpoints = checkpoints
         self.folder = checkpoints.folder.parent
         self.others = others
+        self.on_checkpoint = on_checkpoint
         self.resumes = False
         self.updates, self.patience = config.updates, config.patience
         self.every = -(-config.updates // STATES)
@@ -228,6 +234,8 @@ class ChooseOnValidation(BaseCallback):
             trial |= played.figures()
             self.trials.append(trial)
             self.returns.append(np.expm1(steps))
+            if self.on_checkpoint is not None:  # first: a score that is seen has been counted
+                self.on_checkpoint(self.num_timesteps, self.returns[-1])
             for name in (name for name in trial if name != "steps" and trial[name] is not None):
                 self.logger.record(f"validation/{name}", trial[name])
             self.logger.dump(self.num_timesteps)

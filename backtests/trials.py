@@ -15,7 +15,7 @@ not recorded again: to repeat or to resume a run adds nothing.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
@@ -76,6 +76,8 @@ class Trial:
         returns: Simple, per bar, after costs ``[bars]``; of a forecast, which pays none, the sign of
             the forecast times the return that followed.
         first: Date of the first of them; trials with the same can be laid side by side.
+        after: Lines of the ledger when the batch of trials that it belongs to was begun (see
+            :meth:`Ledger.begun`); None: it belongs to none.
     """
 
     kind: Kind
@@ -87,6 +89,7 @@ class Trial:
     block: Block
     returns: Floats
     first: str = ""
+    after: int | None = None
 
 
 class Ledger:
@@ -126,16 +129,34 @@ class Ledger:
     def records(self, data: str, symbol: str, block: str = "") -> list[Record]:
         """Trials on these prices, each once, in the order in which they came; of one block, or of any.
 
+        Those of one batch stand where it was begun, by configuration and name: in which order its worker
+        processes were done, and whether they were stopped in between, changes nothing.
+
         The values of a record are those of :class:`Trial`, with ``bars``, ``sharpe`` (a bar), ``skew``
         and ``kurtosis`` (None: the returns do not vary), and the hash of the returns as ``series``.
         """
         place = {"data": data, "symbol": symbol} | ({"block": block} if block else {})
         found: dict[tuple[str, ...], Record] = {}
-        for record in self.chain.records():
-            if _is_trial(record) and place.items() <= record.items():
+        for record in sorted(filter(_is_trial, self.chain.records()), key=_order):
+            if place.items() <= record.items():
                 tried = ("block", "kind", "name", "series")
                 found.setdefault(tuple(record[field] for field in tried), record)
         return list(found.values())
+
+    def begun(self, trainings: Collection[tuple[str, str]]) -> int:
+        """Where a batch of trainings was begun: the number of lines that came before it.
+
+        Args:
+            trainings: Configuration and name of each. The batch is the one that any of them has entered
+                a checkpoint for, or else a new one.
+        """
+        records = self.chain.records()
+        known = [
+            record["after"]
+            for record in filter(_is_trial, records)
+            if (record["config"], record["name"].partition("@")[0]) in trainings and _in_batch(record)
+        ]
+        return min(known, default=len(records))
 
     def trials(self, data: str, symbol: str, *, bars: int) -> Trials:
         """What returns of so many bars on these prices have to stand against; see :func:`count`."""
@@ -181,6 +202,8 @@ class Ledger:
             raise TrialsError(f"{trial.kind} {trial.name}: needs two and more returns, all finite")
         record = vars(trial) | _moments(returns) | {"series": content_hash(returns)}
         del record["returns"]
+        if trial.after is None:
+            del record["after"]
         path = self._path(record["series"])
         if not path.is_file():
             with atomic_path(path) as temporary:
@@ -206,7 +229,7 @@ def count(records: Sequence[Record], *, bars: int) -> Trials:
     make what was found before look better.
 
     Args:
-        records: In the order in which they came.
+        records: In the order of :meth:`Ledger.records`.
         bars: Of the returns that are judged, to which the variance is scaled.
     """
     ratios: list[float] = []
@@ -224,6 +247,16 @@ def _is_trial(record: Record) -> bool:
     sharpe, bars = record.get("sharpe"), record.get("bars")
     numbers = isinstance(bars, int) and bars > 1 and (sharpe is None or isinstance(sharpe, float))
     return numbers and all(isinstance(record.get(field), str) for field in FIELDS)
+
+
+def _in_batch(record: Record) -> bool:
+    return isinstance(record.get("after"), int)
+
+
+def _order(record: Record) -> tuple[int, str, int, str]:
+    """Of the trials; longer names come later, so that checkpoints follow each other by their steps."""
+    after = record["after"] if _in_batch(record) else record["number"] - 1
+    return after, record["config"], len(record["name"]), record["name"]
 
 
 def _moments(returns: Floats) -> dict[str, Any]:

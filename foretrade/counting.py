@@ -1,14 +1,15 @@
 """What a run has looked at, entered into the ledger of trials that all runs in its folder share.
 
-Recorded are, with their returns: every checkpoint of every policy and every variant of an ablation
-(validation block); every policy, every rule, every forecaster and every cell of a league (test
-block). Buy-and-hold, cash, chance and the oracle are yardsticks, nobody's idea, and not counted.
+Recorded are, with their returns: every checkpoint of every policy, before its score is shown anywhere,
+and every variant of an ablation (validation block); every policy, every rule, every forecaster and
+every cell of a league (test block). Buy-and-hold, cash, chance and the oracle are yardsticks, nobody's
+idea, and not counted.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import replace
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,28 +25,79 @@ if TYPE_CHECKING:
     from foretrade.backtests.chain import Head
     from foretrade.backtests.trials import Block, Kind, Ledger, Trials
     from foretrade.markets.arrays import Floats
+    from foretrade.rundir import RunDirectory
+
+
+@dataclass(frozen=True)
+class Recorder:
+    """Enters what is looked at on one block; can be handed to a worker process.
+
+    Args:
+        run: Beside which the ledger lies, and which notes its end.
+        config, data, symbol, block, first, after: Of the trials; see
+            :class:`~foretrade.backtests.trials.Trial`.
+        bars: Returns in the block.
+    """
+
+    run: RunDirectory
+    config: str
+    data: str
+    symbol: str
+    block: Block
+    first: str
+    bars: int
+    after: int | None = None
+
+    def record(self, found: Mapping[Kind, Mapping[str, Floats]]) -> None:
+        """Enter returns ``[bars]`` by kind and name."""
+        from foretrade.backtests.trials import Ledger, Trial
+
+        place = (self.run.path.name, self.config, self.data, self.symbol, self.block)
+        trials = [
+            Trial(kind, name, *place, returns, self.first, self.after)
+            for kind, several in found.items()
+            for name, returns in several.items()
+        ]
+        if trials:
+            ledger = Ledger.beside(self.run.path)
+            whole = not ledger.faults(heads(self.run.path.resolve().parent))
+            head = ledger.record(trials)
+            if whole:  # of a broken ledger the run keeps the end that it knew: the break stays seen
+                self.run.record_trials(vars(head))
+
+    def checkpoint(self, policy: str, steps: int, returns: Floats) -> None:
+        """Enter a checkpoint that was just judged; a ruined account earns nothing any more."""
+        padded = np.pad(returns, (0, self.bars - len(returns)))
+        self.record({"checkpoint": {f"{policy}@{steps}": padded}})
+
+    def policy(self, folder: Path) -> None:
+        """Enter all checkpoints of a finished policy: new are those of which the ledger was lost."""
+        steps = pd.read_csv(folder / "validation.csv")["steps"]
+        returns = np.load(folder / "validation.npy", allow_pickle=False)
+        padded = np.pad(returns, ((0, 0), (0, self.bars - returns.shape[1])))
+        names = (f"{folder.name}@{step}" for step in steps)
+        self.record({"checkpoint": dict(zip(names, padded, strict=True))})
+
+
+def recorder(job: Job, block: Block, rows: range | None = None) -> Recorder:
+    """Of what a run looks at on a block.
+
+    Args:
+        rows: Of that block; default: those of the configuration.
+    """
+    rows = job.config.blocks.rows(job.bars)[block] if rows is None else rows
+    place = (job.config.config_hash, job.bars.content_hash, job.symbol, block)
+    return Recorder(job.run, *place, str(job.bars.dates[rows.start + 1].date()), len(rows) - 1)
 
 
 def record_run(job: Job) -> None:
     """Enter everything that a run has looked at, as far as it has got."""
-    names = (name for agent in agents(job) for name in policy_names(job, agent))
-    record_checkpoints(job, [job.run.path / "policy" / name for name in names])
-    record_strategies(job)
-
-
-def record_checkpoints(job: Job, folders: Iterable[Path], rows: range | None = None) -> None:
-    """Enter the checkpoints of the finished policies: each was looked at on the validation block.
-
-    Args:
-        rows: Of that block; default: that of the configuration.
-    """
-    found: dict[str, Floats] = {}
-    for folder in folders:
+    validation = recorder(job, "validation")
+    for name in (name for agent in agents(job) for name in policy_names(job, agent)):
+        folder = job.run.path / "policy" / name
         if (folder / "done.json").is_file():
-            steps = pd.read_csv(folder / "validation.csv")["steps"]
-            returns = np.load(folder / "validation.npy", allow_pickle=False)
-            found |= {f"{folder.name}@{step}": row for step, row in zip(steps, returns, strict=True)}
-    _record(job, {"checkpoint": found}, "validation", rows)
+            validation.policy(folder)
+    record_strategies(job)
 
 
 def record_strategies(job: Job) -> None:
@@ -105,26 +157,10 @@ def _followed(job: Job, means: Mapping[str, Floats], block: Block) -> dict[str, 
     return {name: np.sign(np.nan_to_num(mean[inside])) * earned for name, mean in means.items()}
 
 
-def _record(
-    job: Job, found: Mapping[Kind, Mapping[str, Floats]], block: Block, rows: range | None = None
-) -> None:
-    from foretrade.backtests.trials import Trial
-
-    rows = job.config.blocks.rows(job.bars)[block] if rows is None else rows
-    place = (job.run.path.name, job.config.config_hash, job.bars.content_hash, job.symbol, block)
-    first = str(job.bars.dates[rows.start + 1].date())
-    trials = [
-        Trial(kind, name, *place, returns, first)
-        for kind, several in found.items()
-        for name, returns in several.items()
-    ]
-    if trials:
+def _record(job: Job, found: Mapping[Kind, Mapping[str, Floats]], block: Block) -> None:
+    if any(found.values()):
         job.record_data()
-        ledger = ledger_of(job)
-        whole = not ledger.faults(heads(job.run.path.resolve().parent))
-        head = ledger.record(trials)
-        if whole:  # of a broken ledger the run keeps the end that it knew, so that the break stays seen
-            job.run.record_trials(vars(head))
+        recorder(job, block).record(found)
 
 
 def ledger_of(job: Job) -> Ledger:

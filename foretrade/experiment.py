@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from foretrade.config import ConfigError
-from foretrade.counting import record_checkpoints, record_run, record_strategies, state
+from foretrade.counting import record_run, record_strategies, state
 from foretrade.envs.market import MarketEnv
 from foretrade.forecasting import forecast
 from foretrade.job import Job
@@ -86,10 +86,7 @@ def train(job: Job) -> list[Path]:
             forecasts=forecasts,
         )
     ]
-    try:
-        train_policies(job, tasks)
-    finally:  # what an interrupted training has finished was looked at too
-        record_checkpoints(job, [task.folder for task in tasks])
+    train_policies(job, tasks)
     return [task.folder / name for task in tasks for name in POLICY_FILES]
 
 

@@ -20,7 +20,6 @@ from foretrade.backtests.contest import (
 )
 from foretrade.backtests.standings import median_seed
 from foretrade.backtests.worth import Coalitions, coalitions
-from foretrade.counting import record_checkpoints
 from foretrade.forecasting import forecast
 from foretrade.job import Job
 from foretrade.league_tasks import FOLDER, Task, Tasks, do, result
@@ -91,12 +90,7 @@ def _train(job: Job) -> dict[str, list[tuple[Path, ...]]]:
         return {}
     rolled = job.config.blocks.rolled(job.bars, job.config.league.folds)
     folds = [_fold_tasks(job, number, blocks) for number, blocks in enumerate(rolled, start=1)]
-    try:
-        train_policies(job, [task for fold in folds for task in chain(*fold.values())])
-    finally:
-        for blocks, fold in zip(rolled, folds, strict=True):
-            folders = [task.folder for task in chain(*fold.values())]
-            record_checkpoints(job, folders, blocks["validation"])
+    train_policies(job, [task for fold in folds for task in chain(*fold.values())])
     return {
         name: list(zip(*([task.folder for task in fold[name]] for fold in folds), strict=True))
         for name in forecasters(job)

@@ -5,16 +5,18 @@ from __future__ import annotations
 import shutil
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from foretrade.agents.training_config import TrainingConfig
+from foretrade.counting import Recorder, ledger_of, recorder
 from foretrade.envs.episodes import Episodes
 from foretrade.envs.market import MarketEnv
 from foretrade.job import Job
 from foretrade.progress import progress
-from foretrade.rundir import LIBRARIES
+from foretrade.rundir import LIBRARIES, RunDirectory
 from foretrade.storage import (
     code_hash,
     content_hash,
@@ -29,7 +31,10 @@ from foretrade.workers import run_parallel
 
 @dataclass(frozen=True)
 class PolicyTask:
-    """One training run: a unit of work."""
+    """One training run: a unit of work.
+
+    ``recorder`` enters its checkpoints into the ledger of trials.
+    """
 
     training: MarketEnv
     validation: MarketEnv
@@ -37,6 +42,7 @@ class PolicyTask:
     seed: int
     folder: Path
     key: str
+    recorder: Recorder
 
     def is_done(self) -> bool:
         """Whether the policy is there, trained on just these inputs, and undamaged."""
@@ -70,19 +76,33 @@ POLICY_FILES = (
 
 
 def run_policy_task(task: PolicyTask) -> None:
-    """Train one policy, and note that it is done."""
+    """Train one policy, its checkpoints entered as they come, and note that it is done."""
     from foretrade.agents.training import train as train_policy
 
-    train_policy(task.training, task.validation, task.config, seed=task.seed, folder=task.folder)
+    train_policy(
+        task.training,
+        task.validation,
+        task.config,
+        seed=task.seed,
+        folder=task.folder,
+        on_checkpoint=partial(task.recorder.checkpoint, task.folder.name),
+    )
     outputs = {name: file_hash(task.folder / name) for name in POLICY_FILES}
     write_json(task.folder / "done.json", {"key": task.key, "outputs": outputs})
 
 
 def train_policies(job: Job, tasks: Sequence[PolicyTask]) -> None:
     """Train those that are not there yet, in parallel, and show how far they are."""
-    todo = [task for task in tasks if not task.is_done()]
-    for task in todo:
-        task.begin()
+    job.record_data()
+    todo = []
+    for task in _one_batch(job, tasks):
+        if not task.is_done():
+            task.begin()
+            todo.append(task)
+        else:
+            task.recorder.policy(task.folder)  # nothing new, unless the ledger of trials was lost
+    if not todo:
+        return
 
     def updates(of: Callable[[PolicyTask], int]) -> Counter[str]:
         """By name; trials of a tuning have the same names."""
@@ -105,6 +125,12 @@ def train_policies(job: Job, tasks: Sequence[PolicyTask]) -> None:
             job.console.print(said, style="yellow", markup=False, highlight=False, soft_wrap=True)
 
 
+def _one_batch(job: Job, tasks: Sequence[PolicyTask]) -> list[PolicyTask]:
+    """The same, in the ledger of trials one batch: workers end in any order."""
+    after = ledger_of(job).begun({(task.recorder.config, task.folder.name) for task in tasks})
+    return [replace(task, recorder=replace(task.recorder, after=after)) for task in tasks]
+
+
 def policy_tasks(
     job: Job,
     folder: Path,
@@ -112,6 +138,7 @@ def policy_tasks(
     *,
     blocks: Mapping[str, range] | None = None,
     config: TrainingConfig | None = None,
+    counted_by: RunDirectory | None = None,
     **view: Any,
 ) -> Iterator[PolicyTask]:
     """One training run for each name and seed, in its own folder.
@@ -119,6 +146,7 @@ def policy_tasks(
     Args:
         blocks: Rows of ``train`` and ``validation``; default: those of the configuration.
         config: How they learn; default: by the algorithm that the configuration chooses.
+        counted_by: The run beside which the checkpoints are entered as trials; default: the job's own.
         view: What the policies see; see :meth:`Job.env`.
     """
     config = job.config.training if config is None else config
@@ -133,6 +161,7 @@ def policy_tasks(
     rows = job.config.blocks.rows(job.bars) if blocks is None else blocks
     training = job.env(rows["train"], episodes=episodes, **view)
     validation = job.env(rows["validation"], **view)
+    entered = replace(recorder(job, "validation", rows["validation"]), run=counted_by or job.run)
     for name, seed in seeds.items():
         key = content_hash(*inputs, str(rows["train"]), str(rows["validation"]), name, seed)
-        yield PolicyTask(training, validation, config, seed, folder / name, key)
+        yield PolicyTask(training, validation, config, seed, folder / name, key, entered)

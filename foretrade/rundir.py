@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import fcntl
+import os
 import platform
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -110,20 +113,25 @@ class RunDirectory:
         Raises:
             RunError: An earlier step stood on other data.
         """
-        manifest = self.manifest
-        if manifest["data"] and manifest["data"]["hash"] != facts["hash"]:
-            raise RunError(
-                f"{self.path}: the data of {facts['source']} has changed since the run was begun; "
-                "choose another --out"
-            )
-        if manifest["data"] != facts:
-            write_json(self.path / "manifest.json", manifest | {"data": facts})
+        with self._alone():
+            manifest = self.manifest
+            if manifest["data"] and manifest["data"]["hash"] != facts["hash"]:
+                raise RunError(
+                    f"{self.path}: the data of {facts['source']} has changed since the run was begun; "
+                    "choose another --out"
+                )
+            if manifest["data"] != facts:
+                write_json(self.path / "manifest.json", manifest | {"data": facts})
 
     def record_trials(self, head: dict[str, Any]) -> None:
-        """Note the end of the ledger of trials, so that lines missing there are seen."""
-        manifest = self.manifest
-        if manifest.get("trials") != head:
-            write_json(self.path / "manifest.json", manifest | {"trials": head})
+        """Note the end of the ledger of trials, so that lines missing there are seen.
+
+        Worker processes note ends in any order; the last line counts.
+        """
+        with self._alone():
+            manifest = self.manifest
+            if manifest.get("trials", {"length": 0})["length"] < head["length"]:
+                write_json(self.path / "manifest.json", manifest | {"trials": head})
 
     def step(self, name: str, after: str | None, inputs: str, work: Callable[[], list[Path]]) -> bool:
         """Do a step unless it is done: same key, outputs present and unchanged.
@@ -151,10 +159,22 @@ class RunDirectory:
             "revision": code_revision(),
             "versions": [*library_versions(*LIBRARIES), f"python=={platform.python_version()}"],
         }
-        manifest = self.manifest
-        manifest["steps"][name] = record
-        write_json(self.path / "manifest.json", manifest)
+        with self._alone():
+            manifest = self.manifest
+            manifest["steps"][name] = record
+            write_json(self.path / "manifest.json", manifest)
         return True
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """No other process changes the manifest meanwhile; the lock ends with its process."""
+        self.path.mkdir(parents=True, exist_ok=True)
+        folder = os.open(self.path, os.O_RDONLY)
+        try:
+            fcntl.flock(folder, fcntl.LOCK_EX)
+            yield
+        finally:
+            os.close(folder)
 
     def _key(self, name: str, after: str | None, inputs: str) -> str:
         steps = self.manifest["steps"]

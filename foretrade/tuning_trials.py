@@ -14,7 +14,6 @@ from rich.console import Console
 
 from foretrade.agents.training_config import AlgorithmName
 from foretrade.config import ConfigError, Experiment, from_dict
-from foretrade.counting import record_checkpoints
 from foretrade.errors import ForetradeError
 from foretrade.experiment import run_steps
 from foretrade.forecasting import members_of
@@ -125,7 +124,8 @@ class Trials:
         If one fails, the others wait until :meth:`outcome` asks for them.
         """
         try:
-            self._train([self._prepared(settings) for settings in points])
+            tasks = [task for settings in points for task in self._prepared(settings)]
+            train_policies(self.job, tasks)
         except WorkerError:
             raise
         except ForetradeError as error:
@@ -140,16 +140,16 @@ class Trials:
         """
         try:
             self.check(settings)
-            trial = self._prepared(settings)
-            self._train([trial])
+            tasks = self._prepared(settings)
+            train_policies(self.job, tasks)
         except WorkerError:
             raise
         except ForetradeError as error:
             return Outcome(settings, reason=str(error))
-        return _scored(settings, [task.folder for task in trial.tasks])
+        return _scored(settings, [task.folder for task in tasks])
 
-    def _prepared(self, settings: Mapping[str, Any]) -> _Prepared:
-        """On the run's own forecasts, or on others if the settings change them."""
+    def _prepared(self, settings: Mapping[str, Any]) -> list[PolicyTask]:
+        """Its trainings on the run's own forecasts, or on others if the settings change them."""
         config = with_settings(self.job.config, settings)
         other = {k: v for k, v in settings.items() if k.partition(".")[0] in FORECAST_PARTS}
         run = self.job.run
@@ -165,30 +165,11 @@ class Trials:
         }
         folder = self._path / "policies" / config.config_hash[:16]
         job = replace(self.job, run=replace(run, config=config))
-        return _Prepared(config, tuple(policy_tasks(job, folder, seeds)))
-
-    def _train(self, trials: Sequence[_Prepared]) -> None:
-        """Enters what is finished into the ledger of trials, also if the rest is interrupted."""
-        tasks = [task for trial in trials for task in trial.tasks]
-        try:
-            if not all(task.is_done() for task in tasks):
-                train_policies(self.job, tasks)
-        finally:
-            for trial in trials:
-                job = replace(self.job, run=replace(self.job.run, config=trial.config))
-                record_checkpoints(job, [task.folder for task in trial.tasks])
+        return list(policy_tasks(job, folder, seeds, counted_by=self.job.run))
 
     @property
     def _path(self) -> Path:
         return self.job.run.path / FOLDER
-
-
-@dataclass(frozen=True)
-class _Prepared:
-    """A trial whose policies can be trained."""
-
-    config: Experiment
-    tasks: tuple[PolicyTask, ...]
 
 
 def _scored(settings: Mapping[str, Any], folders: Sequence[Path]) -> Outcome:

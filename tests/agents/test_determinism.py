@@ -12,7 +12,10 @@ import torch
 from tiny_training import ALGORITHMS, TINY, each_algorithm, markets
 
 from foretrade.agents.training import train
+from foretrade.config import Experiment
+from foretrade.counting import Recorder
 from foretrade.policies import POLICY_FILES, PolicyTask, run_policy_task
+from foretrade.rundir import RunDirectory
 from foretrade.storage import file_hash
 from foretrade.workers import run_parallel
 
@@ -61,8 +64,11 @@ def test_seeds_in_sequence_are_all_different(in_sequence):
 
 def test_two_workers_give_what_a_sequence_gives(walk, tmp_path, in_sequence):
     training, validation = markets(walk)
+    run, place = RunDirectory(tmp_path / "run", Experiment()), ("config", "data", "walk", "validation")
+    recorder = Recorder(run, *place, first="2000-01-03", bars=len(validation.rows) - 1)
     tasks = [
-        PolicyTask(training, validation, TINY, seed, tmp_path / str(seed), key="") for seed in SEEDS
+        PolicyTask(training, validation, TINY, seed, tmp_path / str(seed), "", recorder)
+        for seed in SEEDS
     ]
     run_parallel(run_policy_task, tasks, workers=2, log=tmp_path / "log")
     assert all(task.is_done() for task in tasks)

@@ -100,6 +100,23 @@ def test_a_trial_more_never_makes_the_best_look_better(sharpes, on_test):
     assert (np.diff(luck) >= -1e-12).all()
 
 
+def test_the_order_in_which_a_batch_was_done_changes_nothing(tmp_path):
+    """Trained at once by several processes, or stopped and gone on; what comes later stays later."""
+    training = {"kind": "checkpoint", "config": "tried", "after": 1}
+    batch = [trial(k, name=f"ppo@{k}", **training) for k in (1, 2, 10)]
+    for order in ([0, 1, 2], [2, 0, 1]):
+        ledger = Ledger(tmp_path / str(order) / "trials.jsonl")
+        ledger.record([trial(30)])
+        assert ledger.begun({("tried", "ppo")}) == 1
+        ledger.record([batch[order[0]]])
+        ledger.record([trial(31)])
+        assert ledger.begun({("tried", "ppo")}) == 1
+        assert ledger.begun({("other", "ppo")}) == 3
+        ledger.record([batch[k] for k in order])
+        names = [record["name"] for record in ledger.records("data", "SPX")]
+        assert names == ["rule-30", "ppo@1", "ppo@2", "ppo@10", "rule-31"]
+
+
 def test_returns_are_read_as_they_were_recorded(ledger):
     ledger.record([trial(0)])
     record = ledger.records("data", "SPX", "validation")[0]

@@ -12,14 +12,18 @@ import numpy as np
 import pandas as pd
 import pytest
 from rich.console import Console
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from threadpoolctl import threadpool_limits
 from typer.testing import CliRunner
 
-from foretrade import league, league_season
+from foretrade import league, league_season, policies
+from foretrade.agents.checkpoint import Checkpoints
 from foretrade.backtests.engine import read_runs, write_runs
+from foretrade.backtests.trials import Ledger
 from foretrade.cli import app
 from foretrade.config import read_config
 from foretrade.counting import (
+    Recorder,
     compared,
     faults,
     ledger_of,
@@ -131,6 +135,100 @@ def test_luck_is_measured_on_all_that_was_tried_on_the_same_bars(first):
     p_values = found["superior_ability"]["p_values"]
     assert p_values["lower"] <= p_values["consistent"] <= p_values["upper"]
     assert "29 on these prices, 20 checkpoints are as many as" in build_report(first).setting["Trials"]
+
+
+MORE = ("ppo.checkpoints=8", "ppo.learning_rate=0.003", "seeds=2")
+
+
+@pytest.fixture(scope="module")
+def straight(tmp_path_factory) -> Job:
+    """A training of two agents and two seeds that was not stopped, in two worker processes."""
+    job = job_of(tmp_path_factory.mktemp("runs") / "straight", *MORE)
+    run_steps(job, ("forecast", "train"))
+    return job
+
+
+def checkpoints(job: Job) -> list[dict[str, object]]:
+    """All that the ledger tells of the checkpoints of a run but the number of the line."""
+    chained = ("number", "previous")
+    records = ledger_of(job).records(job.bars.content_hash, job.symbol, "validation")
+    own = [record for record in records if record["run"] == job.run.path.name]
+    return [{k: v for k, v in record.items() if k not in chained} for record in own]
+
+
+def shown(job: Job) -> set[str]:
+    """Checkpoints whose score TensorBoard has."""
+    found = set()
+    for folder in job.run.path.glob("policy/*/tensorboard"):
+        board = EventAccumulator(str(folder), purge_orphaned_data=False).Reload()
+        if "validation/log_growth" in board.Tags()["scalars"]:
+            scores = board.Scalars("validation/log_growth")
+            found |= {f"{folder.parent.name}@{score.step}" for score in scores}
+    return found
+
+
+def test_worker_processes_enter_each_checkpoint_once_and_break_no_chain(straight):
+    assert len(checkpoints(straight)) == 2 * 2 * 8
+    assert {record["name"] for record in checkpoints(straight)} == shown(straight)
+    assert not faults(straight)
+    noted = json.loads((straight.run.path / "manifest.json").read_text())["trials"]
+    assert noted["length"] == len(ledger_of(straight).chain.records())
+
+
+@pytest.mark.parametrize("after_keeping", [False, True], ids=["before its state is kept", "after"])
+def test_a_stopped_training_has_counted_what_it_showed_and_goes_on_to_the_same_trials(
+    straight, tmp_path, monkeypatch, after_keeping
+):
+    """Stopped at every third state that it keeps, which is after every update."""
+    monkeypatch.setattr(
+        policies, "run_parallel", lambda work, items, **_: [work(item) for item in reversed(items)]
+    )
+    job = job_of(tmp_path / "straight", *MORE)
+    run_steps(job, ("forecast",))
+    write, left = Checkpoints.write, [3]
+
+    def stopping(checkpoints, *state):
+        left[0] -= 1
+        if left[0] or after_keeping:
+            write(checkpoints, *state)
+        if not left[0]:
+            left[0] = 3
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(Checkpoints, "write", stopping)
+    stops = 0
+    while True:
+        try:
+            with threadpool_limits(1):
+                run_steps(job, ("train",))
+            break
+        except KeyboardInterrupt:
+            stops += 1
+            assert {record["name"] for record in checkpoints(job)} == shown(job)
+            assert not faults(job)
+    assert stops > 8
+    assert checkpoints(job) == checkpoints(straight)
+    assert compared(job) == compared(straight)
+    for record in ledger_of(job).records(job.bars.content_hash, job.symbol, "validation"):
+        ledger_of(job).returns(record)
+    record_run(job)
+    assert checkpoints(job) == checkpoints(straight)
+
+
+def test_a_checkpoint_that_ruined_its_account_is_the_same_trial_at_once_and_in_the_end(first, tmp_path):
+    """At once it has returns up to ruin, the file of the finished policy has more for the others."""
+    place = (first.config.config_hash, first.bars.content_hash, first.symbol, "validation")
+    run = RunDirectory(tmp_path / "runs" / "run", first.config)
+    recorder = Recorder(run, *place, first="2005-01-04", bars=9)
+    rising, ruined = np.full(7, 0.01), np.array([0.1, -0.5, -1.0])
+    recorder.checkpoint("ppo", 10, ruined)
+    recorder.checkpoint("ppo", 20, rising)
+    (tmp_path / "ppo").mkdir()
+    pd.DataFrame({"steps": [10, 20]}).to_csv(tmp_path / "ppo" / "validation.csv")
+    np.save(tmp_path / "ppo" / "validation.npy", [np.pad(ruined, (0, 4)), rising])
+    recorder.policy(tmp_path / "ppo")
+    records = Ledger.beside(run.path).records(first.bars.content_hash, first.symbol)
+    assert [(record["name"], record["bars"]) for record in records] == [("ppo@10", 9), ("ppo@20", 9)]
 
 
 def deflated(report) -> float:

@@ -173,6 +173,10 @@ def checkpoints(job: Job) -> list[dict[str, object]]:
     return ledger_of(job).records(job.bars.content_hash, job.symbol, "validation")
 
 
+def tried(job: Job) -> list[list[object]]:
+    return [[record[key] for key in ("config", "name", "series")] for record in checkpoints(job)]
+
+
 def test_every_checkpoint_is_a_trial(gridded):
     assert len(checkpoints(gridded)) == 4 * 2 * 2 == table(gridded)["checkpoints"].sum()
     assert not faults(gridded)
@@ -224,6 +228,8 @@ def test_a_killed_grid_goes_on_to_the_same_bytes_in_two_processes(gridded, sourc
     assert hashes(job) == hashes(gridded)
     assert [file_hash(path) for path in trained(job)] == [file_hash(path) for path in trained(gridded)]
     assert {path: path.stat().st_mtime_ns for path in kept} == kept
+    assert tried(job) == tried(gridded)
+    assert not faults(job)
     assert "trial 4 of 4: ppo.learning_rate = 0.1, ppo.gamma = 0.9" in told
     assert "next: foretrade run" in told
 
