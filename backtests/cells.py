@@ -8,9 +8,9 @@ from collections.abc import Sequence
 UNDEFINED = "–"
 
 
-def number(value: float, form: str = ".2f") -> str:
-    """In the given format; a dash for what is undefined or without bound."""
-    return format(value, form) if math.isfinite(value) else UNDEFINED
+def number(value: float, form: str = ".2f", *, unit: str = "") -> str:
+    """In the given format, its unit behind it; a dash for what is undefined or without bound."""
+    return format(value, form) + unit if math.isfinite(value) else UNDEFINED
 
 
 def percent(value: float, digits: int = 1) -> str:

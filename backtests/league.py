@@ -10,6 +10,7 @@ import pandas as pd
 
 from foretrade.backtests.cells import interval, markdown, number, percent
 from foretrade.backtests.metrics import Scores
+from foretrade.backtests.verdict import Verdict
 
 FORMULA_SIGNS = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
 
@@ -56,8 +57,12 @@ def league_rows(strategies: Iterable[Strategy], scores: Mapping[str, Scores]) ->
     return rows
 
 
-def league_frame(rows: Sequence[Row]) -> pd.DataFrame:
-    """The table as numbers, for ``league.csv``; texts are safe to open in a spreadsheet."""
+def league_frame(rows: Sequence[Row], verdicts: Mapping[str, Verdict]) -> pd.DataFrame:
+    """The table as numbers, for ``league.csv``; texts are safe to open in a spreadsheet.
+
+    Args:
+        verdicts: On the median runs, by name; of a run without one it is undefined.
+    """
     table = pd.DataFrame(
         [
             {
@@ -69,10 +74,20 @@ def league_frame(rows: Sequence[Row]) -> pd.DataFrame:
                 "ruined_runs": row.ruined,
             }
             | vars(row.scores)
+            | _tested(verdicts.get(row.median_run))
             for row in rows
         ]
     )
     return spreadsheet_safe(table)
+
+
+def _tested(verdict: Verdict | None) -> dict[str, float]:
+    columns = {"sharpe_error": "error", "deflated": "deflated", "needed_bars": "needed_bars"}
+    columns |= {name: name for name in ("difference_low", "difference_high")}
+    return {
+        column: math.nan if verdict is None else getattr(verdict, name)
+        for column, name in columns.items()
+    }
 
 
 def spreadsheet_safe(frame: pd.DataFrame) -> pd.DataFrame:

@@ -11,6 +11,7 @@ import hashlib
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 from jinja2.utils import htmlsafe_json_dumps
@@ -43,15 +44,18 @@ from foretrade.backtests.stress import Stress
 from foretrade.backtests.stress_charts import cost_chart, delay_chart
 from foretrade.backtests.tables import (
     RATIO_NOTE,
+    SIGNIFICANCE_NOTE,
     Line,
+    Table,
     forecast_table,
     ratio_table,
+    significance_table,
     stress_table,
     why_table,
 )
 from foretrade.backtests.trials import Trials
 from foretrade.backtests.vega import Chart, javascript
-from foretrade.backtests.verdict import judge
+from foretrade.backtests.verdict import Verdict, judge
 from foretrade.pages import render
 from foretrade.storage import write_text
 
@@ -124,9 +128,7 @@ class Report:
         if math.isnan(scores.sharpe):
             why = f"{label} never traded, or not long enough for a Sharpe ratio."
             return f"{first}No edge after costs: {why}"
-        benchmark = next(row for row in self.rows if row.strategy.label == self.benchmark)
-        returns, other = (self.runs[row.median_run].returns.to_numpy() for row in (agent, benchmark))
-        found = judge(returns, other, self.trials, self.periods_per_year)
+        benchmark, found = self.leading[1], self._judged(agent)
         seeds = f"median of {runs} seeds, which range from {number(agent.sharpe_min)} to "
         return (
             f"{found.finding(against)}: {label} has a net Sharpe ratio of "
@@ -137,6 +139,20 @@ class Report:
             f"Probability of a Sharpe ratio above what the best of {self.trials} would "
             f"show by luck: {found.deflated:.2f}."
         )
+
+    @cached_property
+    def verdicts(self) -> dict[str, Verdict]:
+        """On the median run of each row, by its name; without those that came to an early end."""
+        bars = len(self._run_of_benchmark.ledger)
+        whole = [row for row in self.rows if len(self.runs[row.median_run].ledger) == bars]
+        return {row.median_run: self._judged(row) for row in whole if not row.scores.ruined}
+
+    def _judged(self, row: Row) -> Verdict:
+        returns, other = self.runs[row.median_run].returns, self._run_of_benchmark.returns
+        return judge(returns.to_numpy(), other.to_numpy(), self.trials, self.periods_per_year)
+
+    def _significance(self) -> Table:
+        return significance_table(self.rows, self.verdicts, self.benchmark, self.periods_per_year)
 
     def notices(self) -> list[str]:
         """Alarms, idealised fills and a broken chain of trials: what must be read first."""
@@ -154,6 +170,8 @@ class Report:
         setting = "; ".join(f"{key}: {value}" for key, value in {**self.setting, **fills}.items())
         marks = {row.strategy.label for row in self.rows if self._same_close(row)}
         table = markdown_table(self.rows, dict.fromkeys(marks, " **(same close)**"))
+        header, lines = self._significance()
+        table += "\n" + markdown(header, [line.cells for line in lines])
         header, lines = stress_table(self.rows, self.stress)
         stressed = markdown(header, [line.cells for line in lines]) + "\n" if lines else ""
         learned = "".join(f"- Noticed in training: {text}\n" for text in self.noticed())
@@ -165,6 +183,7 @@ class Report:
         charts = self._charts()
         script = javascript() + "\n" + (Path(__file__).parent / "page.js").read_text(encoding="utf-8")
         header, cells = table_cells(self.rows)
+        significance_header, significance_rows = self._significance()
         stress_header, stress_rows = stress_table(self.rows, self.stress)
         ratio_header, ratio_rows = ratio_table(
             self.rows, self.runs, self._run_of_benchmark, self.periods_per_year
@@ -185,6 +204,11 @@ class Report:
                 )
                 for row, line in zip(self.rows, cells, strict=True)
             ],
+            significance_header=significance_header,
+            significance_rows=significance_rows,
+            significance_note=SIGNIFICANCE_NOTE.format(
+                trials=self.trials, benchmark=self.benchmark.lower()
+            ),
             stress_header=stress_header,
             stress_rows=stress_rows,
             ratio_header=ratio_header,

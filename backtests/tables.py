@@ -6,20 +6,24 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from foretrade.backtests.cells import interval, number, percent
+from foretrade.backtests.cells import UNDEFINED, interval, number, percent
 from foretrade.backtests.engine import Run
 from foretrade.backtests.explanation import Explanation
 from foretrade.backtests.league import Row
 from foretrade.backtests.ratios import ratios_of
-from foretrade.backtests.returns import is_defined, until_ruin
-from foretrade.backtests.significance import minimum_track_record
 from foretrade.backtests.stress import Stress
+from foretrade.backtests.verdict import Verdict
 
+SIGNIFICANCE_NOTE = (
+    "Lo error: standard error of the Sharpe ratio, autocorrelation included. PSR: probability that the "
+    "true ratio is positive. Deflated: that it is above what the best of {trials} shows by luck. Less "
+    "{benchmark}: the difference of both ratios, studentised bootstrap over the same bars. Needed: time "
+    "after which a ratio like this one would be above zero with 95 % confidence, if it lasts (minimum "
+    "track record)."
+)
 RATIO_NOTE = (
-    "PSR: probability that the true Sharpe ratio is positive. Needed: years after which a Sharpe ratio "
-    "like this one would be above zero with 95 % confidence, if it lasts (minimum track record). Value "
-    "at risk and expected shortfall: at 5 %, historical, a bar. Alpha and beta: against buy and hold. "
-    "Refused: share of orders that were cut, rounded, refused or overruled."
+    "Value at risk and expected shortfall: at 5 %, historical, a bar. Alpha and beta: against buy and "
+    "hold. Refused: share of orders that were cut, rounded, refused or overruled."
 )
 FORECAST_COLUMNS = {
     "IC": ("ic", "{:.3f}"),
@@ -94,12 +98,39 @@ def break_even_words(one: Stress) -> str:
     return f"{one.break_even:.2f}×"
 
 
+def significance_table(
+    rows: Sequence[Row], verdicts: Mapping[str, Verdict], benchmark: str, periods_per_year: float
+) -> Table:
+    """How sure each Sharpe ratio is, by itself, after so many trials, and against the benchmark.
+
+    A dash is undefined: a run that was ruined has no verdict, and nothing differs from itself.
+
+    Args:
+        verdicts: On the median run of each strategy, by its name.
+        benchmark: Label of its row.
+    """
+    difference = f"Less {benchmark.lower()}, 95 %"
+    header = ["Strategy", "Sharpe", "Lo error", "PSR", "Deflated", difference, "Needed"]
+    lines = []
+    for row in rows:
+        scores, label, found = row.scores, row.strategy.label, verdicts.get(row.median_run)
+        cells = [label, number(scores.sharpe), UNDEFINED, number(scores.psr), *[UNDEFINED] * 3]
+        if found is not None:
+            cells[2] = number(found.error)
+            cells[4] = number(found.deflated)
+            if label != benchmark:
+                cells[5] = interval(found.difference_low, found.difference_high)
+            cells[6] = number(found.needed_bars / periods_per_year, ".1f", unit=" years")
+        lines.append(Line(tuple(cells)))
+    return header, lines
+
+
 def ratio_table(
     rows: Sequence[Row], runs: Mapping[str, Run], benchmark: Run, periods_per_year: float
 ) -> Table:
     """What else is worth knowing of a strategy; a dash is undefined."""
     header = [
-        "Strategy", "PSR", "Needed", "Sortino", "Calmar", "Alpha", "Beta", "Best month", "Worst month",
+        "Strategy", "Sortino", "Calmar", "Alpha", "Beta", "Best month", "Worst month",
         "Value at risk", "Expected shortfall", "Win rate", "Payoff", "Longest drawdown", "Long", "Short",
         "Trades / year", "Refused",
     ]  # fmt: skip
@@ -111,8 +142,6 @@ def ratio_table(
         growth, shape, exposure, relative = ratios.growth, ratios.shape, ratios.exposure, ratios.relative
         cells = (
             row.strategy.label,
-            number(scores.psr),
-            _years(run, periods_per_year),
             number(scores.sortino),
             number(scores.calmar),
             "" if relative is None else percent(relative.alpha),
@@ -153,15 +182,6 @@ def why_table(why: Explanation | None) -> Table:
         for group, size in why.group_sizes().items()
     ]
     return header, lines
-
-
-def _years(run: Run, periods_per_year: float) -> str:
-    """Minimum track record length; a dash where there is nothing to prove."""
-    returns, _ = until_ruin(run.returns)
-    if not is_defined(returns):
-        return "–"
-    bars = minimum_track_record(returns.to_numpy())
-    return f"{bars / periods_per_year:.1f} years" if math.isfinite(bars) else "–"
 
 
 def _formed(value: float | None, form: str) -> str:

@@ -7,7 +7,13 @@ from dataclasses import dataclass
 
 from foretrade.backtests.candidates import MIN_BARS
 from foretrade.backtests.deflation import deflated_sharpe
-from foretrade.backtests.significance import sharpe_difference, sharpe_interval, sharpe_ratio
+from foretrade.backtests.significance import (
+    minimum_track_record,
+    sharpe_difference,
+    sharpe_error,
+    sharpe_interval,
+    sharpe_ratio,
+)
 from foretrade.backtests.trials import Trials
 from foretrade.markets.arrays import Floats
 
@@ -25,6 +31,8 @@ class Verdict:
             ``CONFIDENCE``, and the record of trials is whole: luck does not explain the gain.
         beats_benchmark: The interval of the difference to the benchmark lies above zero.
         sharpe, low, high: Annualised Sharpe ratio with its 95 % interval.
+        error: Standard error of the ratio, autocorrelation included: Lo's.
+        needed_bars: Minimum track record of such a ratio: infinite if it is not above zero.
         deflated: Probability that the true ratio exceeds what the best of the trials shows by luck.
         trials: Compared before this one was shown.
         difference_low, difference_high: 95 % interval of the annualised Sharpe ratio less that of
@@ -36,6 +44,8 @@ class Verdict:
     sharpe: float
     low: float
     high: float
+    error: float
+    needed_bars: float
     deflated: float
     trials: Trials
     difference_low: float
@@ -70,9 +80,11 @@ def judge(returns: Floats, benchmark: Floats, trials: Trials, periods_per_year: 
     Raises:
         ValueError: A return is not finite, or the two have not the same number of bars.
     """
-    low = high = deflated = difference_low = difference_high = math.nan
+    low = high = error = needed_bars = deflated = difference_low = difference_high = math.nan
     if len(returns) >= MIN_BARS:
         low, high = sharpe_interval(returns, periods_per_year)
+        error = sharpe_error(returns, periods_per_year)
+        needed_bars = minimum_track_record(returns)
         deflated = deflated_sharpe(returns, max(trials.count, 1), trials.variance)
         difference = sharpe_difference(returns, benchmark, periods_per_year)
         difference_low, difference_high = difference.low, difference.high
@@ -82,6 +94,8 @@ def judge(returns: Floats, benchmark: Floats, trials: Trials, periods_per_year: 
         sharpe=sharpe_ratio(returns, periods_per_year) if len(returns) >= MIN_BARS else math.nan,
         low=low,
         high=high,
+        error=error,
+        needed_bars=needed_bars,
         deflated=deflated,
         trials=trials,
         difference_low=difference_low,

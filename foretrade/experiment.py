@@ -148,7 +148,7 @@ def report(job: Job) -> list[Path]:
     league, chance = job.run.path / "league.csv", job.run.path / "significance.json"
     write_json(chance, luck(job))
     with atomic_path(league) as path:
-        league_frame(page.rows).to_csv(path, index=False)
+        league_frame(page.rows, page.verdicts).to_csv(path, index=False)
     files = [job.run.path / "tearsheets" / f"{name}.html" for name in sheets]
     return [*page.write(job.run.path), league, chance, *files]
 

@@ -349,7 +349,7 @@ def test_names_that_look_like_formulas_are_made_harmless(walk):
     names = ["=cmd()", "+1", "-1", "@x", "\tx", "=1+1", "plain", "a=b"]
     scores = {name: score_run(replace(made, name=name), 252) for name in names}
     rows = league_rows([Strategy(name, (name,)) for name in names], scores)
-    text = league_frame(rows).to_csv(index=False)
+    text = league_frame(rows, {}).to_csv(index=False)
     read = pd.read_csv(pd.io.common.StringIO(text))
     assert list(read["strategy"])[-2:] == ["plain", "a=b"]
     assert all(

@@ -16,10 +16,18 @@ from rich.console import Console
 
 from foretrade.agents.baselines import Constant
 from foretrade.backtests.contest import Relay, oracle_weights
+from foretrade.backtests.deflation import deflated_sharpe
 from foretrade.backtests.engine import Run, read_runs, run, write_runs
-from foretrade.backtests.league import Strategy, league_rows, markdown_table
+from foretrade.backtests.league import Strategy, league_frame, league_rows, markdown_table
 from foretrade.backtests.metrics import score_run
 from foretrade.backtests.report import Report
+from foretrade.backtests.significance import (
+    minimum_track_record,
+    probabilistic_sharpe,
+    sharpe_difference,
+    sharpe_error,
+    sharpe_ratio,
+)
 from foretrade.backtests.tearsheet import write_tearsheet
 from foretrade.backtests.trials import Trials
 from foretrade.envs.market import MarketEnv
@@ -154,6 +162,67 @@ def test_half_the_benchmark_is_no_edge_over_it(runs):
     market = with_returns(runs, 2 * values)["agent"]
     page = report(changed | {"buy-and-hold": replace(market, name="buy-and-hold")}, ("agent",))
     assert page.verdict().startswith("A gain after costs that luck does not explain, but no proven edge")
+
+
+def significance(page: Report) -> tuple[dict[str, list[str]], dict[str, list[str]]]:
+    """The table by strategy, as Markdown has it and as the page has it."""
+    shown = page.markdown().split("| Strategy | Sharpe | Lo error |")[1].split("\n\n")[0]
+    cells = [[cell.strip() for cell in line.strip("| ").split("|")] for line in shown.splitlines()[2:]]
+    (table,) = re.findall(r'aria-label="Significance">(.*?)</table>', page.html(), re.DOTALL)
+    lines = [re.findall(r"<td>(.*?)</td>", line) for line in re.findall(r"<tr.*?</tr>", table)[1:]]
+    return tuple({name: rest for name, *rest in several} for several in (cells, lines))
+
+
+def test_every_strategy_shows_how_sure_its_sharpe_ratio_is(runs):
+    strategies = {"Agent": "seed-0", "Other": "seed-1", "Buy and hold": "buy-and-hold", "Flat": "flat"}
+    scores = {name: score_run(item, 252.0) for name, item in runs.items()}
+    rows = league_rows([Strategy(label, (name,)) for label, name in strategies.items()], scores)
+    page = report(runs, ("seed-0",), rows=rows)
+    hold = runs["buy-and-hold"].returns.to_numpy()
+    told, shown = significance(page)
+    assert told == shown
+    assert list(told) == list(strategies)
+    assert set(told["Flat"]) == {"–"}
+    for label, name in list(strategies.items())[:3]:
+        returns = runs[name].returns.to_numpy()
+        needed = minimum_track_record(returns) / 252
+        difference = sharpe_difference(returns, hold, 252.0)
+        assert told[label] == [
+            f"{sharpe_ratio(returns, 252.0):.2f}",
+            f"{sharpe_error(returns, 252.0):.2f}",
+            f"{probabilistic_sharpe(returns):.2f}",
+            f"{deflated_sharpe(returns, 10, 1e-4):.2f}",
+            "–" if name == "buy-and-hold" else f"{difference.low:.2f} … {difference.high:.2f}",
+            f"{needed:.1f} years" if math.isfinite(needed) else "–",
+        ]
+    more = report(runs, ("seed-0",), rows=rows, trials=Trials(1000, 1e-4))
+    assert all(significance(more)[0][label][3] < told[label][3] for label in ("Agent", "Buy and hold"))
+    assert "above what the best of 1000 trials shows by luck" in more.html()
+
+
+def test_the_numbers_behind_the_table_of_significance_are_in_the_csv(runs):
+    page = report(runs, ("seed-0",))
+    line = league_frame(page.rows, page.verdicts).set_index("strategy").loc["Agent"]
+    returns, hold = (runs[name].returns.to_numpy() for name in ("seed-0", "buy-and-hold"))
+    difference = sharpe_difference(returns, hold, 252.0)
+    assert line["sharpe_error"] == sharpe_error(returns, 252.0)
+    assert line["deflated"] == deflated_sharpe(returns, 10, 1e-4)
+    assert (line["difference_low"], line["difference_high"]) == (difference.low, difference.high)
+    assert line["needed_bars"] == minimum_track_record(returns)
+
+
+def test_a_run_that_came_to_an_early_end_has_no_significance(runs):
+    """Ruined, or closed by a margin call: there are not as many returns as of the benchmark."""
+    whole = runs["seed-0"]
+    for ruined in (False, True):
+        ledger = whole.ledger.iloc[:200].assign(ruined=False)
+        ledger.iloc[-1, ledger.columns.get_loc("ruined")] = ruined
+        short = runs | {"short": Run("short", whole.initial_equity, ledger)}
+        scores = {name: score_run(item, 252.0) for name, item in short.items()}
+        rows = [*report(runs, ("seed-0",)).rows, *league_rows([Strategy("Short", ("short",))], scores)]
+        told, shown = significance(report(short, ("seed-0",), rows=rows))
+        assert told == shown
+        assert [told["Short"][k] for k in (1, 3, 4, 5)] == ["–"] * 4
 
 
 def test_one_ruined_seed_is_ruin(runs):

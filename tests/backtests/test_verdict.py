@@ -8,7 +8,13 @@ import numpy as np
 import pytest
 
 from foretrade.backtests.deflation import deflated_sharpe
-from foretrade.backtests.significance import sharpe_difference, sharpe_interval, sharpe_ratio
+from foretrade.backtests.significance import (
+    minimum_track_record,
+    sharpe_difference,
+    sharpe_error,
+    sharpe_interval,
+    sharpe_ratio,
+)
 from foretrade.backtests.trials import Trials
 from foretrade.backtests.verdict import judge
 
@@ -22,6 +28,8 @@ def test_its_numbers_are_those_of_the_tests_one_by_one():
     difference = sharpe_difference(GAIN, OTHER, 252.0)
     assert found.sharpe == sharpe_ratio(GAIN, 252.0)
     assert (found.low, found.high) == sharpe_interval(GAIN, 252.0)
+    assert found.error == sharpe_error(GAIN, 252.0)
+    assert found.needed_bars == minimum_track_record(GAIN)
     assert found.deflated == deflated_sharpe(GAIN, 10, 1e-4)
     assert (found.difference_low, found.difference_high) == (difference.low, difference.high)
 
@@ -56,6 +64,7 @@ def test_what_does_not_vary_or_is_too_short_is_undefined():
     for returns in (np.zeros(1000), GAIN[:19]):
         found = judge(returns, OTHER[: len(returns)], ALONE, 252.0)
         numbers = (found.sharpe, found.low, found.high, found.deflated, found.difference_low)
+        numbers += (found.error, found.needed_bars)
         assert all(map(math.isnan, numbers))
         assert not found.edge
         assert not found.beats_benchmark
