@@ -288,7 +288,13 @@ class MarketEnv(gymnasium.Env[Observation, Action]):
         return info
 
     def _record(self, info: dict[str, Any]) -> None:
-        self._history.append(info | {"date": self.bars.dates[info["row"]]})
+        before = self._history[-1] if self._history else None
+        more = {
+            "date": self.bars.dates[info["row"]],
+            "carried": self.seat.carried(before) if before else info["units"],
+            "exit_price": self.seat.exit_prices(),
+        }
+        self._history.append(info | more)
         if self.render_mode == "human":
             self.render()
 

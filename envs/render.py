@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.dates import ConciseDateFormatter
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from rich.console import Console, Group
@@ -17,6 +18,7 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
+from foretrade.markets.arrays import AnyArray, Floats
 from foretrade.markets.orders import reasons
 
 WIDTH_INCHES, HEIGHT_INCHES, DPI = 8.0, 5.0, 80
@@ -24,62 +26,124 @@ SPARKS = "▁▂▃▄▅▆▇█"
 SPARK_BARS = 60
 
 
+class Trade(NamedTuple):
+    """One trade of an episode: number of the step and of the symbol, +1 or −1, and price."""
+
+    step: int
+    symbol: int
+    side: int
+    price: float
+
+
+def trades(steps: Sequence[dict[str, Any]]) -> list[Trade]:
+    """What was bought and sold, and where it filled.
+
+    Splits and the seams of bootstrapped paths change units without a trade. What margin calls and ruin
+    sold at is not told, so they are left out.
+    """
+    found = []
+    for number, step in enumerate(steps):
+        for symbol, of_symbol in enumerate(_by_symbol(step)):
+            found += [Trade(number, symbol, side, price) for side, price in _trades(**of_symbol)]
+    return found
+
+
+TRADED = ("units", "carried", "requested", "reason", "close", "fill_price", "exit_price")
+
+
+def _by_symbol(step: dict[str, Any]) -> list[dict[str, float]]:
+    values = np.array([np.atleast_1d(step[name]) for name in TRADED]).T
+    return [dict(zip(TRADED, row, strict=True)) for row in values.tolist()]
+
+
+def _trades(
+    units: float,
+    carried: float,
+    requested: float,
+    reason: float,
+    close: float,
+    fill_price: float,
+    exit_price: float,
+) -> list[tuple[int, float]]:
+    """Side and price of each trade of a symbol in a step."""
+    change, why = units - carried, set(reasons(reason))
+    side = int(np.sign(change))
+    if why & {"stop_loss", "take_profit"}:
+        if side:
+            return [(side, exit_price)]
+        side = int(np.sign(requested))  # opened and closed again in the same bar
+        return [(side, fill_price), (-side, exit_price)]
+    if not side or why & {"margin", "ruin"}:
+        return []
+    return [(side, close if "delisted" in why else fill_price)]
+
+
 def draw_episode(
     steps: list[dict[str, Any]], title: str, symbols: Sequence[str] = ()
 ) -> NDArray[np.uint8]:
-    """Draw the infos of an episode, the one of ``reset`` first; ``[height, width, 3]``.
-
-    Each info needs ``date``, ``close``, ``fill_price``, ``units`` and ``equity``.
-    """
-    dates = pd.DatetimeIndex([step["date"] for step in steps])
-    close, fills, units = (
-        np.array([np.atleast_1d(step[name]) for step in steps])
-        for name in ("close", "fill_price", "units")
-    )
-    equity = np.array([step["equity"] for step in steps])
-    figure = Figure(figsize=(WIDTH_INCHES, HEIGHT_INCHES), dpi=DPI, layout="constrained")
+    """Draw an episode; ``[height, width, 3]``. See :func:`episode_figure`."""
+    figure = episode_figure(steps, title, symbols)
     canvas = FigureCanvasAgg(figure)
-    price, weight, worth = figure.subplots(3, 1, sharex=True, height_ratios=(3, 1, 2))
-    _draw_prices(price, dates, close, fills, units, symbols)
-    price.set_title(title, loc="left", fontsize=9)
-    held = units * close / np.where(equity > 0, equity, np.inf)[:, None]
-    if held.shape[1] == 1:
-        weight.fill_between(dates, held[:, 0], step="post", color="#1f77b4", alpha=0.6)
-    else:
-        weight.step(dates, held, where="post", linewidth=0.9)
-    weight.axhline(0.0, color="black", linewidth=0.5)
-    weight.set_ylabel("weight")
-    worth.plot(dates, equity / equity[0], color="#9467bd", linewidth=1.1)
-    worth.axhline(1.0, color="black", linewidth=0.5)
-    worth.set_ylabel("equity")
-    for axes in (price, weight, worth):
-        axes.grid(alpha=0.25)
     canvas.draw()  # type: ignore[no-untyped-call]
     pixels = np.asarray(canvas.buffer_rgba())  # type: ignore[no-untyped-call]
     return pixels[:, :, :3].copy()
 
 
+def episode_figure(steps: list[dict[str, Any]], title: str, symbols: Sequence[str] = ()) -> Figure:
+    """Prices with trades, weights and equity over time.
+
+    Args:
+        steps: The infos of an episode, the one of ``reset`` first, and with each the ``date``, the units
+            ``carried`` into the bar, and the ``exit_price`` of a stop or profit target, if one filled.
+            A path that leaps from one bar to another is drawn over its steps instead of dates.
+        title: Stands above.
+        symbols: Names of several.
+    """
+    whole = all(np.diff([step["row"] for step in steps]) == 1)
+    x = pd.DatetimeIndex([s["date"] for s in steps]).to_numpy() if whole else np.arange(len(steps))
+    close, units = (np.array([np.atleast_1d(s[name]) for s in steps]) for name in ("close", "units"))
+    equity = np.array([step["equity"] for step in steps])
+    figure = Figure(figsize=(WIDTH_INCHES, HEIGHT_INCHES), dpi=DPI, layout="constrained")
+    price, weight, worth = figure.subplots(3, 1, sharex=True, height_ratios=(3, 1, 2))
+    _draw_prices(price, x, close, trades(steps), symbols)
+    price.set_title(title, loc="left", fontsize=9)
+    held = units * close / np.where(equity > 0, equity, np.inf)[:, None]
+    if held.shape[1] == 1:
+        weight.fill_between(x, held[:, 0], step="post", color="#1f77b4", alpha=0.6)
+    else:
+        weight.step(x, held, where="post", linewidth=0.9)
+    weight.axhline(0.0, color="black", linewidth=0.5)
+    weight.set_ylabel("weight")
+    worth.plot(x, equity / equity[0], color="#9467bd", linewidth=1.1)
+    worth.axhline(1.0, color="black", linewidth=0.5)
+    worth.set_ylabel("equity")
+    if whole:
+        dates = ConciseDateFormatter(worth.xaxis.get_major_locator())  # type: ignore[no-untyped-call]
+        worth.xaxis.set_major_formatter(dates)
+    else:
+        worth.set_xlabel("step")
+    for axes in (price, weight, worth):
+        axes.grid(alpha=0.25)
+    return figure
+
+
 def _draw_prices(
-    axes: Axes,
-    dates: pd.DatetimeIndex,
-    close: NDArray[np.float64],
-    fills: NDArray[np.float64],
-    units: NDArray[np.float64],
-    names: Sequence[str],
+    axes: Axes, x: AnyArray, close: Floats, made: Sequence[Trade], names: Sequence[str]
 ) -> None:
-    """One price with its trades, or several relative to their first."""
-    if close.shape[1] > 1:
-        lines = axes.plot(dates, close / close[0], linewidth=0.9)
-        if names:
-            axes.legend(lines, names, fontsize=7, loc="upper left", ncols=4)
-        axes.set_ylabel("price / first")
-        return
-    axes.plot(dates, close[:, 0], color="#444444", linewidth=1.1)
-    change = np.sign(np.diff(units[:, 0], prepend=units[0, 0]))
+    """One price, or several relative to their first, with their trades."""
+    many = close.shape[1] > 1
+    scale = close[0] if many else np.ones(1)
+    lines = axes.plot(x, close / scale, linewidth=0.9 if many else 1.1)
+    if not many:
+        lines[0].set_color("#444444")
+    elif names:
+        axes.legend(lines, names, fontsize=7, loc="upper left", ncols=4)
+    axes.set_ylabel("price / first" if many else "price")
     for side, marker, colour in ((1, "^", "#2ca02c"), (-1, "v", "#d62728")):
-        at = change == side
-        axes.scatter(dates[at], fills[at, 0], marker=marker, color=colour, s=18, zorder=3)
-    axes.set_ylabel("price")
+        its = [trade for trade in made if trade.side == side]
+        at = x[[trade.step for trade in its]] if its else x[:0]
+        prices = [trade.price / scale[trade.symbol] for trade in its]
+        axes.scatter(at, prices, marker=marker, color=colour, s=12 if many else 18, zorder=3)
 
 
 class TerminalPanel:

@@ -14,6 +14,7 @@ from foretrade.envs.writing import TOLD, TOLD_PER_SYMBOL
 from foretrade.markets.accounts import new_accounts
 from foretrade.markets.arrays import Float32s, Floats, Ints
 from foretrade.markets.compiled import Packed, bound
+from foretrade.markets.exchange import AT_MARK, AT_SPLIT
 from foretrade.markets.trading import new_workspace
 
 FIRST: Ints = np.zeros(1, dtype=np.int64)
@@ -39,6 +40,7 @@ class Seat:
         self.actions = np.zeros((1, symbols * len(market.limits)))
         outcome, work = new_outcome(1, symbols, tells=True), new_workspace(symbols)
         self.reward, self.terminated, self.truncated, self.told = outcome[:4]
+        self._work = work
         self._stage = Packed(STAGE, Stage(self.market, self.accounts, work, outcome))
         self.action, self._row, self._alone = self.actions[0], self.told[0], symbols == 1
         self._seen = np.zeros(self.shape, dtype=np.float32)
@@ -85,6 +87,22 @@ class Seat:
         shared["row"], shared["market"] = int(told[0]) - offset, self.part
         each = np.reshape(told[len(TOLD) :], (-1, len(TOLD_PER_SYMBOL)))
         return shared | dict(zip(TOLD_PER_SYMBOL, each.T.copy(), strict=True))
+
+    def carried(self, before: dict[str, Any]) -> Floats:
+        """Units that were brought into the bar by the account of the info ``before``, ``[symbols]``.
+
+        They keep their value over the seam of a bootstrapped path, and a split multiplies them.
+        """
+        row, prices = int(self._row[0]), self.market.prices
+        seam = before["close"] / prices[row - 1, :, AT_MARK]
+        units: Floats = before["units"] * seam * prices[row, :, AT_SPLIT]
+        return units
+
+    def exit_prices(self) -> Floats:
+        """Where stops and profit targets filled in the last step, ``[symbols]``; only where one did."""
+        level, first = (self._work.view(name)[:, 0] for name in ("exit", "open"))
+        # If orders fill at the open, the close is looked at after it: a gap's exit is gone from there.
+        return np.where(level > 0.0, level, first)
 
 
 def _restored(market: Market, entries: int, books: tuple[Any, ...]) -> Seat:
