@@ -260,6 +260,7 @@ def test_a_strategy_that_never_trades_has_empty_books(bars):
     assert (made.equity == 1e6).all()
 
 
+@pytest.mark.filterwarnings("ignore::foretrade.envs.observation.ClippedColumnWarning")
 def test_a_ruined_panel_ends_and_holds_nothing(bars):
     fallen = np.where(np.arange(340) < 300, 1.0, 0.2)[:, None]
     prices = {name: getattr(bars, name) * fallen for name in ("open", "high", "low", "close")}
