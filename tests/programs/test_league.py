@@ -451,7 +451,8 @@ def test_checkpoints_of_a_fold_are_trials_on_the_bars_right_before_it(walked):
 
 
 def test_lost_policies_are_trained_again_in_processes_to_the_same_bytes(walked, tmp_path):
-    folder = shutil.copytree(walked.run.path, tmp_path / "lost" / "run")
+    beside = shutil.copytree(walked.run.path.parent, tmp_path / "lost")  # the ledger of trials too
+    folder, ledger = beside / "run", (beside / "trials.jsonl").read_bytes()
     policies = folder / "league" / "policy"
     for lost in ("Knows-seed-0-fold-2", "ensemble-seed-0-fold-3"):
         shutil.rmtree(policies / lost)
@@ -461,6 +462,7 @@ def test_lost_policies_are_trained_again_in_processes_to_the_same_bytes(walked, 
     subprocess.run(command, capture_output=True, text=True, check=True)
     assert len(kept) == 4
     assert {path: path.stat().st_mtime_ns for path in kept} == kept
+    assert (beside / "trials.jsonl").read_bytes() == ledger  # nothing is tried that was not before
     for fold in (1, 2, 3):
         assert learnt(job_at(folder, walked.config), fold) == learnt(walked, fold)
     assert hashes(folder) == hashes(walked.run.path)
