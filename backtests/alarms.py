@@ -76,12 +76,13 @@ def alarms(
     found = []
     for row in rows:
         label, scores = row.strategy.label, row.scores
-        high = too_high(label, scores.sharpe, periods_per_year)
-        found += high
-        if not high and row.median_run in stress and scores.sharpe_low > 0:
-            one, bars = stress[row.median_run], holding_bars(runs[row.median_run])
-            held = f"positions are held for {bars:.0f} bars on average, yet "
-            found += dies_late(label, one.sharpe, one.later_sharpe, one.lost_low, held)
+        late, one = [], stress.get(row.median_run)
+        if one is not None:
+            held = (
+                f"positions are held for {holding_bars(runs[row.median_run]):.0f} bars on average, yet "
+            )
+            late = dies_late(label, one.sharpe, scores.sharpe_low, one.later_sharpe, one.lost_low, held)
+        found += too_high(label, scores.sharpe, periods_per_year) or late
     return found
 
 
@@ -98,19 +99,25 @@ def holding_bars(run: Run) -> float:
 
 
 def dies_late(
-    label: str, sharpe: float, later_sharpe: float, lost_low: float, held: str = ""
+    label: str,
+    sharpe: float,
+    sharpe_low: float,
+    later_sharpe: float,
+    lost_low: float,
+    held: str = "",
 ) -> list[str]:
-    """A sentence, if most of a gain disappears when every action comes one bar later.
+    """A sentence, if most of a proven gain disappears when every action comes one bar later.
 
     Alarming is a loss of more than half, proven by its interval. A signal that lasts no longer than a
     bar loses as much, honest or not: nothing in the returns tells them apart.
 
     Args:
         sharpe, later_sharpe: Annualised net Sharpe ratio, as decided and one bar later.
+        sharpe_low: Lower end of the 95 % interval of the first.
         lost_low: Lower end of the 95 % interval of what the delay costs.
         held: Said before it.
     """
-    if not (lost_low > 0 and sharpe - later_sharpe > LOST_SHARE * sharpe):
+    if not (sharpe_low > 0 and lost_low > 0 and sharpe - later_sharpe > LOST_SHARE * sharpe):
         return []
     return [
         f"{label}: {held}with every action one bar later the net Sharpe ratio falls from {sharpe:.2f} "

@@ -65,8 +65,8 @@ def drawdown_chart(lines: Mapping[str, Run], bold: Sequence[str]) -> Chart:
         relative = relative_equity(run)
         frames.append(line_frame(label, relative / relative.cummax().clip(lower=1.0) - 1))
     spec = {"height": 220, "layer": [line_marks(list(lines), "drawdown", bold, form="%")]}
-    lines_data = {"lines": pd.concat(frames, ignore_index=True)}
-    return Chart("Drawdown", spec, lines_data, _ruin_note(lines).strip())
+    data = {"lines": pd.concat(frames, ignore_index=True)}
+    return Chart("Drawdown", spec, data, _ruin_note(lines).strip())
 
 
 def rolling_sharpe_chart(lines: Mapping[str, Run], days_per_year: float) -> Chart:

@@ -16,6 +16,7 @@ from foretrade.agents.base import Agent
 from foretrade.agents.baselines import Rule
 from foretrade.agents.delayed import Delayed
 from foretrade.backtests.engine import run
+from foretrade.backtests.returns import returns_of
 from foretrade.backtests.sweep import sweep
 from foretrade.envs.market import MarketEnv
 from foretrade.envs.observation import market_rows
@@ -45,13 +46,8 @@ class Played:
 
     @property
     def returns(self) -> Floats:
-        """Simple return of each bar after all costs, ``[steps, levels]``; 0 after ruin.
-
-        A loss of all and more counts as −100 %.
-        """
-        before = self.equity[:-1]
-        away = np.divide(self.equity[1:] - before, before, out=np.zeros_like(before), where=before > 0)
-        return np.maximum(away, -1.0)
+        """After all costs, ``[steps, levels]``; see :func:`foretrade.backtests.returns.returns_of`."""
+        return returns_of(self.equity)
 
     def lived(self, level: int) -> Floats:
         """Returns at a level of costs, of which a ruined account's ends with the bar that lost it."""

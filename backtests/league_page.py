@@ -68,9 +68,7 @@ class LeaguePage:
 
     def _alarms(self, row: Standing) -> list[str]:
         high = too_high(row.label, row.sharpe, self.periods_per_year)
-        if high or not row.sharpe_low > 0:
-            return high
-        return dies_late(row.label, row.sharpe, row.later_sharpe, row.lost_low)
+        return high or dies_late(row.label, row.sharpe, row.sharpe_low, row.later_sharpe, row.lost_low)
 
     def verdict(self) -> str:
         """In words: does any forecaster earn more than buy-and-hold, and is that more than luck.

@@ -128,7 +128,7 @@ class Report:
         if math.isnan(scores.sharpe):
             why = f"{label} never traded, or not long enough for a Sharpe ratio."
             return f"{first}No edge after costs: {why}"
-        benchmark, found = self.leading[1], self._judged(agent)
+        benchmark, found = self.leading[1], self.verdicts.get(agent.median_run) or self._judged(agent)
         seeds = f"median of {runs} seeds, which range from {number(agent.sharpe_min)} to "
         return (
             f"{found.finding(against)}: {label} has a net Sharpe ratio of "

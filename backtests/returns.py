@@ -19,7 +19,17 @@ PRICE_STEP = 0.2
 
 def is_defined(returns: pd.Series | Floats) -> bool:
     """Whether ratios of these returns mean anything: at least ``MIN_BARS``, and they vary."""
-    return len(returns) >= MIN_BARS and not math.isnan(sharpe_ratio(np.asarray(returns)))
+    return not math.isnan(defined_sharpe(np.asarray(returns)))
+
+
+def returns_of(equity: Floats) -> Floats:
+    """Simple return of each bar, of accounts in columns or of one; 0 after ruin.
+
+    A loss of all and more counts as −100 %.
+    """
+    before = equity[:-1]
+    away = np.divide(equity[1:] - before, before, out=np.zeros_like(before), where=before > 0)
+    return np.maximum(away, -1.0)
 
 
 def defined_sharpe(returns: Floats, periods_per_year: float = 1.0) -> float:

@@ -11,9 +11,9 @@ import numpy as np
 from scipy import stats
 
 from foretrade.backtests.contest import Played
-from foretrade.backtests.returns import defined_sharpe
+from foretrade.backtests.returns import defined_sharpe, returns_of
 from foretrade.backtests.significance import sharpe_ratio
-from foretrade.backtests.stress import lost_by_delay, returns_of
+from foretrade.backtests.stress import lost_by_delay
 from foretrade.backtests.verdict import Verdict
 from foretrade.markets.arrays import Floats
 

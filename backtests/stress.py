@@ -13,7 +13,7 @@ from gymnasium.vector import AutoresetMode
 from foretrade.agents.base import Agent
 from foretrade.agents.delayed import Delayed
 from foretrade.backtests.candidates import MIN_BARS
-from foretrade.backtests.returns import defined_sharpe
+from foretrade.backtests.returns import defined_sharpe, returns_of
 from foretrade.backtests.significance import sharpe_difference
 from foretrade.envs.market import MarketEnv
 from foretrade.envs.vector import MarketVectorEnv
@@ -115,11 +115,6 @@ def stress(
         lost_low=low,
         lost_high=high,
     )
-
-
-def returns_of(equity: Floats) -> Floats:
-    """Simple returns of one account up to its ruin; a loss of all and more counts as −100 %."""
-    return np.maximum(equity[1:] / equity[:-1] - 1, -1.0)
 
 
 def lost_by_delay(returns: Floats, late: Floats, periods_per_year: float) -> tuple[float, float]:

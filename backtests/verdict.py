@@ -7,12 +7,12 @@ from dataclasses import dataclass
 
 from foretrade.backtests.candidates import MIN_BARS
 from foretrade.backtests.deflation import deflated_sharpe
+from foretrade.backtests.returns import defined_sharpe
 from foretrade.backtests.significance import (
     minimum_track_record,
     sharpe_difference,
     sharpe_error,
     sharpe_interval,
-    sharpe_ratio,
 )
 from foretrade.backtests.trials import Trials
 from foretrade.markets.arrays import Floats
@@ -91,7 +91,7 @@ def judge(returns: Floats, benchmark: Floats, trials: Trials, periods_per_year: 
     return Verdict(
         edge=low > 0 and deflated > CONFIDENCE and trials.whole,
         beats_benchmark=difference_low > 0,
-        sharpe=sharpe_ratio(returns, periods_per_year) if len(returns) >= MIN_BARS else math.nan,
+        sharpe=defined_sharpe(returns, periods_per_year),
         low=low,
         high=high,
         error=error,

@@ -115,7 +115,7 @@ def record_strategies(job: Job) -> None:
     policies = [name for agent in agents(job) for name in policy_names(job, agent)]
     found: dict[Kind, dict[str, Floats]] = {"policy": {}, "rule": {}}
     for name, run in runs.items():
-        returns = np.maximum(run.returns.to_numpy(), -1.0)
+        returns = run.returns.to_numpy()
         if name not in BENCHMARK_RUNS:
             kind: Kind = "policy" if name in policies else "rule"
             found[kind][name] = np.pad(returns, (0, bars - len(returns)))

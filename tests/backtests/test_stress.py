@@ -13,7 +13,8 @@ from foretrade.backtests.alarms import alarms, holding_bars, sharpe_limit
 from foretrade.backtests.engine import run
 from foretrade.backtests.league import Strategy, league_rows
 from foretrade.backtests.metrics import score_run
-from foretrade.backtests.stress import Stress, equity_at, returns_of, stress
+from foretrade.backtests.returns import returns_of
+from foretrade.backtests.stress import Stress, equity_at, stress
 from foretrade.envs.market import MarketEnv
 
 
@@ -131,6 +132,7 @@ def test_ratios_of_few_bars_are_undefined(env):
 
 def test_a_loss_of_more_than_all_counts_as_all(env):
     np.testing.assert_array_equal(returns_of(np.array([1.0, 1.5, -3.0])), [0.5, -1.0])
+    np.testing.assert_array_equal(returns_of(np.array([1.0, 0.0, 0.0])), [-1.0, 0.0])
 
 
 def test_the_limit_is_the_same_a_bar_on_faster_data():
