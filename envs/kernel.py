@@ -78,14 +78,40 @@ def advance(
         How many episodes ended; or, if entry ``k`` of ``actions`` is outside its space, ``−1 − k``, and
         nothing has happened.
     """
-    stage = stage_at(address)
+    return _advance_blocks(stage_at(address), actions, restart, seen, first, last, False)
+
+
+@compiled
+def advance_symbol(
+    address: int, actions: Floats, restart: Bools, seen: Float32s, first: Index, last: Index
+) -> int:
+    """The same where there is one symbol."""
+    return _advance_blocks(stage_at(address), actions, restart, seen, first, last, True)
+
+
+@compiled
+def advance_one(address: int, actions: Floats, seen: Float32s) -> int:
+    """The same for a stage's only account, in a third of the time: the code is short."""
+    return _advance_one(stage_at(address), actions, seen, False)
+
+
+@compiled
+def advance_one_symbol(address: int, actions: Floats, seen: Float32s) -> int:
+    """The same where there is one symbol."""
+    return _advance_one(stage_at(address), actions, seen, True)
+
+
+@inlined
+def _advance_blocks(
+    stage: Stage, actions: Floats, restart: Bools, seen: Float32s, first: Index, last: Index, alone: bool
+) -> int:
     accounts, outcome, symbols = stage.accounts, stage.outcome, len(stage.work.quotes)
     bad = _first_outside(actions, stage.market.limits, symbols, first, last)
     if bad >= 0:
         return -1 - bad
     ended = 0
     for block in range(np.uint64(first), np.uint64(last)):
-        ended += _advance(stage, block, ledger.lanes_of(accounts, block), actions, seen)
+        ended += _advance(stage, block, ledger.lanes_of(accounts, block), actions, seen, alone)
     if restart.size > 0:
         for who in range(np.uint64(first * LANES), np.uint64(min(last * LANES, accounts.total))):
             if restart[who]:
@@ -94,18 +120,18 @@ def advance(
     return int(ended)
 
 
-@compiled
-def advance_one(address: int, actions: Floats, seen: Float32s) -> int:
-    """The same for a stage's only account, in a third of the time: the code is short."""
-    stage = stage_at(address)
+@inlined
+def _advance_one(stage: Stage, actions: Floats, seen: Float32s, alone: bool) -> int:
     bad = _first_outside(actions, stage.market.limits, len(stage.work.quotes), 0, 1)
     if bad >= 0:
         return -1 - bad
-    return _advance(stage, np.uint64(0), np.uint64(1), actions, seen)
+    return _advance(stage, np.uint64(0), np.uint64(1), actions, seen, alone)
 
 
 @inlined
-def _advance(stage: Stage, block: Index, lanes: Index, actions: Floats, seen: Float32s) -> int:
+def _advance(
+    stage: Stage, block: Index, lanes: Index, actions: Floats, seen: Float32s, alone: bool
+) -> int:
     market, accounts, (s, ms), outcome = stage
     none, n, terms, prices = np.uint64(0), block * np.uint64(LANES), market.terms[0], market.prices
     a, hs, clock = accounts.account[block], accounts.holdings[block], accounts.clock[block]
@@ -113,7 +139,7 @@ def _advance(stage: Stage, block: Index, lanes: Index, actions: Floats, seen: Fl
     if terms.jump > 0.0:
         in_units = terms.sizing != exchange.WEIGHTS
         episodes.jump(hs, clock, ms, lanes, prices, market.blocks, market.landings, terms.jump, in_units)
-    ledger.step(a, hs, clock, s, ms, lanes, prices, market.rates, terms)
+    ledger.step(a, hs, clock, s, ms, lanes, prices, market.rates, terms, alone, outcome.told.size > 0)
     rewards.pay(a, hs, clock, s, ms, lanes, market.reference, terms)
     ended = _finish(a, clock, s, lanes, n, outcome.rewards, outcome.terminated, outcome.truncated)
     observe(

@@ -46,7 +46,8 @@ class Seat:
         self._seen = np.zeros(self.shape, dtype=np.float32)
         self.seen: Float32s = self._seen[0]
         self._begin = bound(kernel.begin, *kernel.BEGIN)
-        step = bound(kernel.advance_one, *kernel.ADVANCE_ONE)
+        advance_one = kernel.advance_one_symbol if self._alone else kernel.advance_one
+        step = bound(advance_one, *kernel.ADVANCE_ONE)
         advance = partial(step, self._stage.address, self.actions, self._seen)
         advance.__dict__["stage"] = self._stage  # whoever holds the function keeps what it works on
         self.advance: Callable[[], int] = advance

@@ -300,7 +300,8 @@ class MarketVectorEnv(gymnasium.vector.VectorEnv[Observations, AnyArray, AnyArra
             for _ in self._shares
         ]
         self._begins = bound(kernel.begin, *kernel.BEGIN)
-        self._advances = bound(kernel.advance, *kernel.ADVANCE)
+        advance = kernel.advance_symbol if self._symbols == 1 else kernel.advance
+        self._advances = bound(advance, *kernel.ADVANCE)
 
     def __getstate__(self) -> dict[str, Any]:
         state = self.__dict__.copy()

@@ -23,11 +23,18 @@ from foretrade.markets.accounts import (
     UNITS,
 )
 from foretrade.markets.arrays import Float32s, Floats, Index, UInts
-from foretrade.markets.compiled import compiled_part, compiled_phase, inlined
+from foretrade.markets.compiled import (
+    choose,
+    compiled_part,
+    compiled_phase,
+    copy_eight,
+    inlined,
+)
 from foretrade.markets.exchange import AT_FILL, AT_MARK
 from foretrade.markets.trading import (
     ACHIEVED,
     FLOWS,
+    INVERSE_BASE,
     MARK,
     REASON,
     REQUESTED,
@@ -53,20 +60,44 @@ def observe(
     length = np.uint64(lookback_bars) * np.uint64(window.shape[1])
     _copy_rows(window, np.uint64(lookback_bars), clock, first, last, n, seen, np.uint64(0))
     _copy_rows(current, np.uint64(1), clock, first, last, n, seen, length)
-    at = length + np.uint64(current.shape[1])
-    carries = terms.carries
-    for i in range(len(ms)):
-        m = ms[i]
+    _write_account(hs, s, ms, first, last, n, seen, length + np.uint64(current.shape[1]), terms.carries)
+
+
+@inlined
+def _write_account(
+    hs: Floats, s: Floats, ms: Floats, first: Index, last: Index, n: Index, seen: Float32s, at: Index,
+    carries: bool,
+) -> None:  # fmt: skip
+    flat, entries = seen.reshape(-1), np.uint64(seen.shape[1])
+    if (len(ms) == 1) & (not carries):
+        m = ms[0]
         for j in range(first, last):
-            seen[n + j, at] = m[SEEN_WEIGHT + j]
-            seen[n + j, at + np.uint64(1)] = m[SEEN_UNREALISED + j]
-            seen[n + j, at + np.uint64(2)] = m[SEEN_HELD + j]
-            if carries:
-                seen[n + j, at + np.uint64(3)] = m[SEEN_PENDING + j]
-        at += np.uint64(4) if carries else np.uint64(3)
+            to = (n + j) * entries + at
+            _write_position(m, j, flat, to)
+            _write_money(s, j, flat, to + np.uint64(3))
+        return
+    each = np.uint64(4 if carries else 3)
     for j in range(first, last):
-        seen[n + j, at] = s[SEEN_DRAWDOWN + j]
-        seen[n + j, at + np.uint64(1)] = s[SEEN_CASH + j]
+        to = (n + j) * entries + at
+        for i in range(len(ms)):
+            _write_position(ms[i], j, flat, to)
+            if carries:
+                flat[to + np.uint64(3)] = ms[i, SEEN_PENDING + j]
+            to += each
+        _write_money(s, j, flat, to)
+
+
+@inlined
+def _write_position(m: Floats, j: Index, flat: Float32s, to: Index) -> None:
+    flat[to] = m[SEEN_WEIGHT + j]
+    flat[to + np.uint64(1)] = m[SEEN_UNREALISED + j]
+    flat[to + np.uint64(2)] = m[SEEN_HELD + j]
+
+
+@inlined
+def _write_money(s: Floats, j: Index, flat: Float32s, to: Index) -> None:
+    flat[to] = s[SEEN_DRAWDOWN + j]
+    flat[to + np.uint64(1)] = s[SEEN_CASH + j]
 
 
 @inlined
@@ -75,13 +106,20 @@ def _copy_rows(
     at: Index,
 ) -> None:  # fmt: skip
     """Copy the last ``span`` rows, as they stand in memory, into each observation from ``at`` on."""
-    width, values = np.uint64(rows.shape[1]), rows.reshape(-1)
-    length = span * width
-    if length > np.uint64(0):
+    width, values, flat = np.uint64(rows.shape[1]), rows.reshape(-1), seen.reshape(-1)
+    length, entries, eight = span * width, np.uint64(seen.shape[1]), np.uint64(8)
+    if length >= eight:
         for j in range(first, last):
-            begins = (clock[ROW + j] + np.uint64(1) - span) * width
+            begins, to = (clock[ROW + j] + np.uint64(1) - span) * width, (n + j) * entries + at
+            for k in range(np.uint64(0), length - eight, eight):
+                copy_eight(flat, to + k, values, begins + k)
+            rest = length - eight
+            copy_eight(flat, to + rest, values, begins + rest)
+    elif length > np.uint64(0):
+        for j in range(first, last):
+            begins, to = (clock[ROW + j] + np.uint64(1) - span) * width, (n + j) * entries + at
             for k in range(length):
-                seen[n + j, at + k] = values[begins + k]
+                flat[to + k] = values[begins + k]
 
 
 @compiled_phase
@@ -135,29 +173,47 @@ def _look_at_account(
     terms: Any, a: Floats, hs: Floats, s: Floats, ms: Floats, first: Index, last: Index
 ) -> None:
     """State of the account as fractions; a ruined one holds nothing and has lost everything."""
-    compounds, notional = terms.compounds, terms.notional
+    _look_at_money(a, s, first, last, terms.compounds, terms.notional)
+    for i in range(len(hs)):
+        _look_at_position(hs[i], s, ms[i], first, last)
+        if terms.carries:
+            h, m = hs[i], ms[i]
+            for j in range(first, last):
+                waiting = h[PENDING + j] * m[MARK + j] * s[INVERSE_BASE + j]
+                m[SEEN_PENDING + j] = _bounded(waiting, BOUND)
+
+
+@compiled_phase
+def _look_at_money(
+    a: Floats, s: Floats, first: Index, last: Index, compounds: bool, notional: float
+) -> None:
     for j in range(first, last):
         equity = a[EQUITY + j]
-        base = equity if compounds else notional
+        base = choose(compounds, equity, notional)
         lives = (a[STATUS + j] == ALIVE) & (base > 0.0)
-        s[SEEN_CASH + j] = _bounded(a[CASH + j] / base, BOUND) if lives else 0.0
-        s[SEEN_DRAWDOWN + j] = max(min(equity / a[PEAK + j] - 1.0, 0.0), -1.0) if lives else -1.0
-    for i in range(len(hs)):
-        h, m = hs[i], ms[i]
-        for j in range(first, last):
-            base = a[EQUITY + j] if compounds else notional
-            lives = (a[STATUS + j] == ALIVE) & (base > 0.0)
-            price, units, entry = m[MARK + j], h[UNITS + j], h[ENTRY + j]
-            side = 1.0 if units > 0.0 else -1.0
-            holds = lives & (units != 0.0)
-            held = h[HELD_BARS + j] / HOLDING_BARS
-            m[SEEN_WEIGHT + j] = _bounded(units * price / base, BOUND) if holds else 0.0
-            m[SEEN_UNREALISED + j] = _bounded(side * (price / entry - 1.0), BOUND) if holds else 0.0
-            m[SEEN_HELD + j] = (held if held < 1.0 else 1.0) if lives else 0.0
-            m[SEEN_PENDING + j] = _bounded(h[PENDING + j] * price / base, BOUND) if lives else 0.0
+        inverse = choose(lives, 1.0 / base, 0.0)
+        drawdown = equity / a[PEAK + j] - 1.0
+        drawdown = choose(drawdown < 0.0, drawdown, 0.0)
+        s[SEEN_DRAWDOWN + j] = choose(lives & (drawdown > -1.0), drawdown, -1.0)
+        s[SEEN_CASH + j] = _bounded(a[CASH + j] * inverse, BOUND)
+        s[INVERSE_BASE + j] = inverse
+
+
+@compiled_phase
+def _look_at_position(h: Floats, s: Floats, m: Floats, first: Index, last: Index) -> None:
+    for j in range(first, last):
+        price, units, inverse = m[MARK + j], h[UNITS + j], s[INVERSE_BASE + j]
+        gain = price / h[ENTRY + j] - 1.0
+        gain = choose(units > 0.0, gain, -gain)
+        held = h[HELD_BARS + j] * (1.0 / HOLDING_BARS)
+        holds = (units != 0.0) & (inverse > 0.0)
+        m[SEEN_WEIGHT + j] = _bounded(units * price * inverse, BOUND)
+        m[SEEN_UNREALISED + j] = choose(holds, _bounded(gain, BOUND), 0.0)
+        m[SEEN_HELD + j] = choose(inverse > 0.0, choose(held < 1.0, held, 1.0), 0.0)
 
 
 @inlined
 def _bounded(value: float, bound: float) -> float:
-    value = value if value < bound else bound
-    return value if value > -bound else -bound
+    value = choose(value < bound, value, bound)
+    bounded: float = choose(value > -bound, value, -bound)
+    return bounded

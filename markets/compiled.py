@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 import numba
 import numpy as np
+from llvmlite import ir
 from numba.core.registry import cpu_target
 from numba.extending import intrinsic
 from numba.np.numpy_support import as_dtype
@@ -144,6 +145,74 @@ def _jit(function: Function, **options: Any) -> Function:
 
 def _cache_folder() -> Path:
     return user_cache() / "kernels" / code_hash("markets", "envs")[:16]
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def choose(_context: Any, condition: Any, one: Any, other: Any) -> Any:
+    """In compiled code: ``one if condition else other``, both of them computed, without a branch.
+
+    LLVM makes of ``x[j] = y if c else x[j]`` a store that happens only if ``c``, and several at once of
+    these are slow on many processors.
+    """
+
+    def build(_target: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
+        return builder.select(*arguments)
+
+    return numba.float64(numba.boolean, numba.float64, numba.float64), build
+
+
+def _place(context: Any, builder: Any, kind: Any, array: Any, index: Any) -> Any:
+    """Address of an entry of a flat array."""
+    return builder.gep(context.make_array(kind)(context, builder, array).data, [index], inbounds=True)
+
+
+def _prefetch(writes: bool) -> Callable[[Any, Any], None]:
+    """In compiled code: ask for an entry of a flat array to be in the cache when it is needed."""
+
+    @intrinsic  # type: ignore[untyped-decorator]
+    def prefetch(_context: Any, array: Any, at: Any) -> Any:
+        def build(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+            word, pointer = ir.IntType(32), ir.IntType(8).as_pointer()
+            kind = ir.FunctionType(ir.VoidType(), [pointer, word, word, word])
+            fetch = builder.module.declare_intrinsic("llvm.prefetch", [pointer], kind)
+            place = _place(context, builder, signature.args[0], *arguments)
+            builder.call(fetch, [builder.bitcast(place, pointer), word(int(writes)), word(3), word(1)])
+            return context.get_dummy_value()
+
+        return numba.void(array, numba.uint64), build
+
+    function: Callable[[Any, Any], None] = prefetch
+    return function
+
+
+prefetch_to_read, prefetch_to_write = _prefetch(False), _prefetch(True)
+
+EIGHT = ir.VectorType(ir.FloatType(), 8)
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def copy_eight(_context: Any, target: Any, to: Any, source: Any, start: Any) -> Any:
+    """In compiled code: copy eight float32 of a flat array from ``start`` on into another, at once.
+
+    Nothing is checked. LLVM would not join single copies: for all it knows the arrays overlap.
+    """
+
+    def build(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        where = [
+            builder.bitcast(
+                builder.gep(
+                    context.make_array(kind)(context, builder, array).data, [index], inbounds=True
+                ),
+                EIGHT.as_pointer(),
+            )
+            for kind, array, index in zip(
+                signature.args[::2], arguments[::2], arguments[1::2], strict=True
+            )
+        ]
+        builder.store(builder.load(where[1], align=4), where[0], align=4)
+        return context.get_dummy_value()
+
+    return numba.void(target, numba.uint64, source, numba.uint64), build
 
 
 @intrinsic  # type: ignore[untyped-decorator]

@@ -8,7 +8,7 @@ from typing import Any
 from foretrade.markets.accounts import UNITS
 from foretrade.markets.arithmetic import equity_after
 from foretrade.markets.arrays import Floats, Index
-from foretrade.markets.compiled import compiled_phase, inlined
+from foretrade.markets.compiled import choose, compiled_phase, inlined
 from foretrade.markets.trading import (
     AFTER,
     BASE,
@@ -29,6 +29,7 @@ from foretrade.markets.trading import (
 )
 
 NEWTON_STEPS = 64
+SOLVED, CLOSE = 1e-13, 1e-9  # of the equity: steps that are too small to be taken, and to be followed
 
 
 @compiled_phase
@@ -36,71 +37,113 @@ def solve(hs: Floats, s: Floats, ms: Floats, lanes: Index, terms: Any) -> None:
     """Equity ``e`` after the trade: ``e + Σ cost_i(|goal_i + tilt_i e − units_i|) = base``.
 
     Each cost is convex in the size of its order, so the left side is convex in ``e``; Newton's iterates
-    from ``e = base`` fall onto the largest root, and a lane is done once they fall no more.
+    from an ``e`` that is too large fall onto the largest root, and a lane is done once the next would
+    fall by less than rounding. A lane with proportional costs alone keeps its closed form.
     """
+    if not terms.compounds:
+        for j in range(lanes):
+            s[AFTER + j] = s[BASE + j]
+    elif len(hs) == 1:
+        _solve_one(hs[0], s, ms[0], lanes, terms.proportional)
+    else:
+        _solve_many(hs, s, ms, lanes)
+
+
+@inlined
+def _solve_one(h: Floats, s: Floats, m: Floats, lanes: Index, proportional: bool) -> None:
+    """One symbol at proportional costs has a closed form; others begin from there: they leave less."""
+    for j in range(lanes):
+        base, tilt, goes = s[BASE + j], m[TILT + j], m[GOES + j] > 0.0
+        unit_cost = m[VALUED + j] * (m[FEE_RATE + j] + m[HALF_SPREAD + j])
+        after = equity_after(m[GOAL + j] + tilt * base - h[UNITS + j], tilt, base, unit_cost)
+        s[AFTER + j] = choose(goes, after, base)
+        s[SHARE + j] = choose(goes & (after > 0.0), 0.0, 1.0)  # whose equation is solved
+    if not proportional:
+        for _ in range(NEWTON_STEPS):
+            if _approach(h, s, m, lanes) == 0:
+                break
+
+
+@compiled_phase
+def _approach(h: Floats, s: Floats, m: Floats, lanes: Index) -> int:
+    """A step of Newton's for one symbol; how many lanes need another.
+
+    The next one would fall by at most half the curvature times the square of this one, unless the
+    minimum fee begins or ends on the way.
+    """
+    falling = 0
+    for j in range(lanes):
+        after, base, solves = s[AFTER + j], s[BASE + j], s[SHARE + j] == 0.0
+        size, fee_left, unit_fee, curve, cost, slope = _costs_of(m, j, after, h[UNITS + j])
+        slope = 1.0 + slope
+        step = (after + cost - base) / slope
+        change = m[TILT + j] * step
+        falls = solves & (slope > 0.0) & (step > SOLVED * base)
+        bends = (curve * (change * change) > SOLVED * base * size) | (fee_left < unit_fee * abs(change))
+        rootless = solves & (slope <= 0.0) & (cost > 0.0)  # no equity can pay for these
+        s[AFTER + j] = after - choose(rootless, after + 1.0, choose(falls, step, 0.0))
+        s[SHARE + j] = choose(falls & bends, 0.0, 1.0)
+        falling += falls & bends
+    return falling
+
+
+@inlined
+def _solve_many(hs: Floats, s: Floats, ms: Floats, lanes: Index) -> None:
     for j in range(lanes):
         s[AFTER + j] = s[BASE + j]
         s[SHARE + j] = 0.0  # of the lanes' equations that are solved already
-    if not terms.compounds:
-        return
-    if len(hs) == 1:
-        _solve_linear(hs[0], s, ms[0], lanes, terms.proportional)
-        if terms.proportional:
-            return
     for _ in range(NEWTON_STEPS):
         for j in range(lanes):
             s[COST + j] = 0.0
             s[SLOPE + j] = 1.0
         for i in range(len(hs)):
-            _add_costs(hs[i], s, ms[i], lanes)
+            h, m = hs[i], ms[i]
+            for j in range(lanes):
+                _, _, _, _, cost, slope = _costs_of(m, j, s[AFTER + j], h[UNITS + j])
+                s[COST + j] += cost
+                s[SLOPE + j] += slope
         falling = 0
         for j in range(lanes):
-            after, solves = s[AFTER + j], s[SHARE + j] == 0.0
-            solved = after - (after + s[COST + j] - s[BASE + j]) / s[SLOPE + j]
-            falls = solves & (solved < after) & (s[SLOPE + j] > 0.0)
-            rootless = (
-                solves & (s[SLOPE + j] <= 0.0) & (s[COST + j] > 0.0)
-            )  # no equity can pay for these
-            solved = solved if falls else after
-            s[AFTER + j] = -1.0 if rootless else solved
-            falling += falls
+            falling += _fall(s, j, s[COST + j], s[SLOPE + j])
         if falling == 0:
             break
 
 
 @inlined
-def _solve_linear(h: Floats, s: Floats, m: Floats, lanes: Index, all_proportional: bool) -> None:
-    """One symbol at proportional costs needs no iteration; nor do its lanes without any others now,
-    whatever the other bars charge."""
-    for j in range(lanes):
-        base, tilt = s[BASE + j], m[TILT + j]
-        unit_cost = m[VALUED + j] * (m[FEE_RATE + j] + m[HALF_SPREAD + j])
-        after = equity_after(m[GOAL + j] + tilt * base - h[UNITS + j], tilt, base, unit_cost)
-        after = after if m[GOES + j] > 0.0 else base
-        if all_proportional:
-            s[AFTER + j] = after
-        else:
-            extra = m[FEE_PER_UNIT + j] + m[MINIMUM_FEE + j] + m[IMPACT_RATE + j] + m[QUADRATIC + j]
-            s[SHARE + j] = 1.0 if extra == 0.0 else 0.0
-            s[AFTER + j] = after if extra == 0.0 else base
+def _fall(s: Floats, j: Index, cost: float, slope: float) -> bool:
+    """One step of Newton's; whether the lane needs another."""
+    after, base, solves = s[AFTER + j], s[BASE + j], s[SHARE + j] == 0.0
+    step = (after + cost - base) / slope
+    falls = solves & (slope > 0.0) & (step > SOLVED * base)
+    rootless = solves & (slope <= 0.0) & (cost > 0.0)  # no equity can pay for these
+    again: bool = falls & (step > CLOSE * base)
+    s[AFTER + j] = after - choose(rootless, after + 1.0, choose(falls, step, 0.0))
+    s[SHARE + j] = choose(again, 0.0, 1.0)
+    return again
 
 
 @inlined
-def _add_costs(h: Floats, s: Floats, m: Floats, lanes: Index) -> None:
-    """What the order of a symbol costs at ``s[AFTER]``, and how that changes with it."""
-    for j in range(lanes):
-        price, tilt = m[VALUED + j], m[TILT + j]
-        order = m[GOAL + j] + tilt * s[AFTER + j] - h[UNITS + j]
-        size, side = abs(order), (tilt if order >= 0.0 else -tilt)
-        unit_fee = price * m[FEE_RATE + j] + m[FEE_PER_UNIT + j]
-        least = m[MINIMUM_FEE + j] if size > 0.0 else 0.0
-        fee = size * unit_fee
-        above = fee > least
-        root = m[IMPACT_RATE + j] * math.sqrt(min(size * m[INVERSE_VOLUME + j], 1.0))
-        bend = m[QUADRATIC + j] * size
-        rate = price * (m[HALF_SPREAD + j] + root)
-        cost = (fee if above else least) + size * (rate + 0.5 * bend)
-        slope = (unit_fee if above else 0.0) + rate + 0.5 * price * root + bend
-        goes = m[GOES + j]
-        s[COST + j] += goes * cost
-        s[SLOPE + j] += goes * slope * side
+def _costs_of(
+    m: Floats, j: Index, after: float, units: float
+) -> tuple[float, float, float, float, float, float]:
+    """What the order costs that an equity of ``after`` asks for.
+
+    Returns:
+        Size of the order; how far its fee is from the minimum; the fee of a unit; half of the second
+        derivative by the size, times the size; the cost; how the cost changes with the equity. The last
+        two are 0 where no order goes.
+    """
+    price, tilt, goes = m[VALUED + j], m[TILT + j], m[GOES + j]
+    order = m[GOAL + j] + tilt * after - units
+    size, side = abs(order), choose(order >= 0.0, tilt, -tilt)
+    unit_fee = price * m[FEE_RATE + j] + m[FEE_PER_UNIT + j]
+    least = choose(size > 0.0, m[MINIMUM_FEE + j], 0.0)
+    fee = size * unit_fee
+    above = fee > least
+    root = m[IMPACT_RATE + j] * math.sqrt(min(size * m[INVERSE_VOLUME + j], 1.0))
+    bend = m[QUADRATIC + j] * size
+    rate = price * (m[HALF_SPREAD + j] + root)
+    cost = choose(above, fee, least) + size * (rate + 0.5 * bend)
+    slope = choose(above, unit_fee, 0.0) + rate + 0.5 * price * root + bend
+    curve = 0.375 * price * root + 0.5 * bend
+    return size, abs(fee - least), unit_fee, curve, goes * cost, goes * slope * side

@@ -25,7 +25,7 @@ from typing import Any
 
 import numpy as np
 
-from foretrade.markets import exits
+from foretrade.markets import exits, solo
 from foretrade.markets.accounts import (
     ACCOUNT_FIELDS,
     ALIVE,
@@ -96,8 +96,15 @@ def step(
     prices: Floats,
     rates: Floats,
     terms: Any,
+    alone: bool,
+    tells: bool,
 ) -> None:
-    """Take the first ``lanes`` accounts of a block from their row's close to the next row's."""
+    """Take the first ``lanes`` accounts of a block from their row's close to the next row's.
+
+    Args:
+        alone: Whether there is one symbol: a constant of the program that uses this.
+        tells: Whether anybody asks for what was achieved at the fill.
+    """
     lay_out(a, clock, s, ms, lanes, prices, rates, terms)
     _clear(a, hs, s, ms, lanes)
     for moment in range(3):  # the close before, the open, the close
@@ -115,8 +122,14 @@ def step(
         if terms.has_delistings & (moment == max(terms.fills, NEXT_OPEN)):
             exits.sell_delisted(a, hs, s, ms, lanes)
         if terms.fills == moment:
-            _fill(a, hs, s, ms, lanes, terms)
-    _mark(a, hs, s, ms, lanes, terms)
+            if alone:
+                solo.fill(a, hs, s, ms, lanes, terms, tells)
+            else:
+                _fill(a, hs, s, ms, lanes, terms)
+    if alone:
+        solo.mark(a, hs, s, ms, lanes, terms)
+    else:
+        _mark(a, hs, s, ms, lanes, terms)
 
 
 @compiled_phase
@@ -245,17 +258,12 @@ def open_accounts(accounts: Accounts, cash: float, row: int) -> None:
 @compiled
 def step_block(accounts: Accounts, work: Workspace, exchange: Exchange) -> None:
     """One step of the accounts of the first block, to the targets that stand in the workspace."""
-    step(
-        accounts.account[0],
-        accounts.holdings[0],
-        accounts.clock[0],
-        work.account,
-        work.quotes,
-        lanes_of(accounts, np.uint64(0)),
-        exchange.prices,
-        exchange.rates,
-        exchange.terms[0],
-    )
+    a, hs, clock = accounts.account[0], accounts.holdings[0], accounts.clock[0]
+    lanes, (prices, rates, terms) = lanes_of(accounts, np.uint64(0)), exchange
+    if len(hs) == 1:
+        step(a, hs, clock, work.account, work.quotes, lanes, prices, rates, terms[0], True, True)
+    else:
+        step(a, hs, clock, work.account, work.quotes, lanes, prices, rates, terms[0], False, True)
 
 
 @inlined

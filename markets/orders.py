@@ -5,10 +5,12 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import numpy as np
+
 from foretrade.markets.accounts import ALIVE, CASH, PENDING, STATUS, UNITS
 from foretrade.markets.arithmetic import ROUNDING, is_off, keeps_limit, room_share
 from foretrade.markets.arrays import Floats, Index
-from foretrade.markets.compiled import compiled_part, compiled_phase, inlined
+from foretrade.markets.compiled import choose, compiled_part, compiled_phase, inlined
 from foretrade.markets.equation import solve
 from foretrade.markets.exchange import DELTAS, WEIGHTS
 from foretrade.markets.trading import (
@@ -30,6 +32,7 @@ from foretrade.markets.trading import (
     KEPT,
     LIMIT,
     NET,
+    ORDER,
     OUT,
     REASON,
     REQUESTED,
@@ -62,10 +65,17 @@ def rebalance(a: Floats, hs: Floats, s: Floats, ms: Floats, lanes: Index, terms:
     A weight is a fraction of the equity that is left **after** the costs of the trade.
     ``s[BASE]`` holds the equity (or notional) before it.
     """
-    _limit(a, hs, s, ms, lanes, terms)
-    _aim(a, hs, s, ms, lanes, terms)
+    limit(a, hs, s, ms, lanes, terms)
+    aim(a, hs, s, ms, lanes, terms)
     if len(hs) > 1:
         _join(s, ms, lanes)
+    settle(a, hs, s, ms, lanes, terms)
+    record(a, hs, s, ms, lanes, terms)
+
+
+@inlined
+def settle(a: Floats, hs: Floats, s: Floats, ms: Floats, lanes: Index, terms: Any) -> None:
+    """Find the equity that the orders' costs leave, cut what does not fit, and trade."""
     has_volume = math.isfinite(terms.max_participation)
     fits = (len(hs) == 1) & (terms.sizing == WEIGHTS)  # a single weight fits as it is
     for _ in range(ROUNDS + len(hs)):
@@ -76,11 +86,10 @@ def rebalance(a: Floats, hs: Floats, s: Floats, ms: Floats, lanes: Index, terms:
         if cuts == 0:
             break
     _execute(a, hs, s, ms, lanes, terms)
-    _record(a, hs, s, ms, lanes, terms)
 
 
 @compiled_phase
-def _limit(a: Floats, hs: Floats, s: Floats, ms: Floats, lanes: Index, terms: Any) -> None:
+def limit(a: Floats, hs: Floats, s: Floats, ms: Floats, lanes: Index, terms: Any) -> None:
     """How much of the targets the gross and the net limit let through."""
     sizing = terms.sizing
     max_leverage, max_net, band = terms.max_leverage, terms.max_net, terms.no_trade_band
@@ -118,7 +127,7 @@ def _limit(a: Floats, hs: Floats, s: Floats, ms: Floats, lanes: Index, terms: An
 
 
 @compiled_phase
-def _aim(a: Floats, hs: Floats, s: Floats, ms: Floats, lanes: Index, terms: Any) -> None:
+def aim(a: Floats, hs: Floats, s: Floats, ms: Floats, lanes: Index, terms: Any) -> None:
     """Orders as ``goal + tilt × equity after costs − units``, where there is to be one."""
     by_weight, compounds, carries = terms.sizing == WEIGHTS, terms.compounds, terms.carries
     minimum, max_leverage = terms.minimum_order, terms.max_leverage
@@ -180,7 +189,7 @@ def _cut_to_volume(hs: Floats, s: Floats, ms: Floats, lanes: Index, terms: Any) 
             held, after = h[UNITS + j], _equity_to_come(s, j)
             order = m[GOAL + j] + m[TILT + j] * after - held
             cap = terms.max_participation * m[VOLUME + j]
-            cap = math.floor(cap / lot_or_one + ROUNDING) * lot_or_one if lot > 0.0 else cap
+            cap = np.floor(cap / lot_or_one + ROUNDING) * lot_or_one if lot > 0.0 else cap
             cut = (m[GOES + j] > 0.0) & (abs(order) > cap * (1.0 + ROUNDING))
             m[GOAL + j] = held + math.copysign(cap, order) if cut else m[GOAL + j]
             m[TILT + j] = 0.0 if cut else m[TILT + j]
@@ -243,32 +252,73 @@ def _equity_to_come(s: Floats, j: Index) -> float:
     return equity
 
 
-@compiled_phase
+@inlined
 def _execute(a: Floats, hs: Floats, s: Floats, ms: Floats, lanes: Index, terms: Any) -> None:
-    carries, compounds, lot = terms.carries, terms.compounds, terms.lot_size
-    minimum = terms.minimum_order
-    in_lots = lot > 0.0
-    lot = lot if in_lots else 1.0
     for i in range(len(hs)):
         h, m = hs[i], ms[i]
-        for j in range(lanes):
-            held, after = h[UNITS + j], s[AFTER + j]
-            goes, broke = m[GOES + j] > 0.0, compounds & (after <= 0.0)
-            order = m[GOAL + j] + m[TILT + j] * after - held
-            whole = math.copysign(math.floor(abs(held + order) / lot + ROUNDING) * lot, held + order)
-            rounded = whole - held if in_lots else order
-            m[REASON + j] += COSTS_EXCEED if goes & broke else 0.0
-            m[REASON + j] += LOT if goes & (abs(rounded - order) > ROUNDING * lot) else 0.0
-            too_small = (abs(rounded) * m[VALUED + j] < minimum) & (s[LIMIT + j] >= 1.0)
-            m[REASON + j] += MINIMUM_ORDER if goes & (not broke) & too_small & (rounded != 0.0) else 0.0
-            done = rounded if goes & (not broke) & (not too_small) else 0.0
-            left = h[PENDING + j] - done
-            h[PENDING + j] = left if carries & (h[PENDING + j] != 0.0) else 0.0
-            trade(a, h, s, m, j, done, terms.proportional)
+        if _order(h, s, m, lanes) > 0:
+            _refuse(s, m, lanes)
+        if (terms.lot_size > 0.0) | (terms.minimum_order > 0.0):
+            _round(h, s, m, lanes, terms.lot_size, terms.minimum_order)
+        if terms.carries:
+            for j in range(lanes):
+                left = h[PENDING + j] - m[ORDER + j]
+                h[PENDING + j] = left if h[PENDING + j] != 0.0 else 0.0
+        if terms.proportional:
+            _trade_cheaply(a, h, s, m, lanes)
+        else:
+            _trade(a, h, s, m, lanes)
 
 
 @compiled_phase
-def _record(a: Floats, hs: Floats, s: Floats, ms: Floats, lanes: Index, terms: Any) -> None:
+def _trade_cheaply(a: Floats, h: Floats, s: Floats, m: Floats, lanes: Index) -> None:
+    for j in range(lanes):
+        trade(a, h, s, m, j, m[ORDER + j], True)
+
+
+@compiled_phase
+def _trade(a: Floats, h: Floats, s: Floats, m: Floats, lanes: Index) -> None:
+    for j in range(lanes):
+        trade(a, h, s, m, j, m[ORDER + j], False)
+
+
+@compiled_phase
+def _order(h: Floats, s: Floats, m: Floats, lanes: Index) -> int:
+    """The orders; how many nobody can pay for."""
+    unpaid = 0
+    for j in range(lanes):
+        after, goes = s[AFTER + j], m[GOES + j] > 0.0
+        pays = after > 0.0
+        order = m[GOAL + j] + m[TILT + j] * after - h[UNITS + j]
+        m[ORDER + j] = choose(goes & pays, order, 0.0)
+        unpaid += goes & (not pays)
+    return unpaid
+
+
+@compiled_part
+def _refuse(s: Floats, m: Floats, lanes: Index) -> None:
+    for j in range(lanes):
+        m[REASON + j] += COSTS_EXCEED if (m[GOES + j] > 0.0) & (not s[AFTER + j] > 0.0) else 0.0
+
+
+@compiled_part
+def _round(h: Floats, s: Floats, m: Floats, lanes: Index, lot: float, minimum: float) -> None:
+    """Round positions to lots towards zero, and drop orders that are too small, but those that a limit
+    asks for."""
+    for j in range(lanes):
+        held, order = h[UNITS + j], m[ORDER + j]
+        goal = held + order
+        whole = math.copysign(np.floor(abs(goal) / lot + ROUNDING) * lot, goal)
+        rounded = choose((order != 0.0) & (lot > 0.0), whole - held, order)
+        short = abs(rounded) * m[VALUED + j] < minimum
+        small = short & (s[LIMIT + j] >= 1.0) & (rounded != 0.0)
+        reason = choose(abs(rounded - order) > ROUNDING * lot, LOT, 0.0)
+        m[REASON + j] += reason + choose(small, MINIMUM_ORDER, 0.0)
+        m[ORDER + j] = choose(small, 0.0, rounded)
+
+
+@compiled_phase
+def record(a: Floats, hs: Floats, s: Floats, ms: Floats, lanes: Index, terms: Any) -> None:
     """What was asked for and what was got, in weights at the fill."""
     compounds, in_units = terms.compounds, terms.sizing != WEIGHTS
     for j in range(lanes):

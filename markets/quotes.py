@@ -68,16 +68,46 @@ def lay_out(
             m[VALUED + j] = prices[row - one, i, AT_MARK]
             m[FILL + j] = prices[row, i, AT_FILL]
             m[MARK + j] = prices[row, i, AT_MARK]
+        for j in range(lanes):
             m[OUT + j] = 0.0
         _lay_out_rest(clock, m, i, lanes, prices, terms)
-        if len(rates) > 1:
-            for j in range(lanes):
-                its = rates[clock[ROW + j], i]
-                _lay_out_rates(m, j, its, a[COST_SCALE + j], s[YEARS + j], terms.proportional)
-        else:
-            for j in range(lanes):
-                its = rates[np.uint64(0), i]
-                _lay_out_rates(m, j, its, a[COST_SCALE + j], s[YEARS + j], terms.proportional)
+        _lay_out_rates(a, clock, s, m, i, lanes, rates, terms.proportional)
+
+
+@inlined
+def _lay_out_rates(
+    a: Floats, clock: UInts, s: Floats, m: Floats, i: Index, lanes: Index, rates: Floats,
+    proportional: bool,
+) -> None:  # fmt: skip
+    """Costs at the account's level; those of every bar are alike, or each bar has its own."""
+    if len(rates) > 1:
+        for j in range(lanes):
+            its = _rates_at(rates, clock[ROW + j], i)
+            _set_proportional(m, j, its, a[COST_SCALE + j], s[YEARS + j])
+            _set_others(m, j, its, a[COST_SCALE + j])
+        return
+    its = _rates_at(rates, np.uint64(0), i)
+    for j in range(lanes):
+        _set_proportional(m, j, its, a[COST_SCALE + j], s[YEARS + j])
+    if not proportional:
+        for j in range(lanes):
+            _set_others(m, j, its, a[COST_SCALE + j])
+
+
+@inlined
+def _rates_at(rates: Floats, row: Index, i: Index) -> tuple[float, ...]:
+    """The costs of a bar, in the order of ``costs.RATES``, as numbers: loops over lanes vectorise."""
+    return (
+        rates[row, i, np.uint64(0)],
+        rates[row, i, np.uint64(1)],
+        rates[row, i, np.uint64(2)],
+        rates[row, i, np.uint64(3)],
+        rates[row, i, np.uint64(4)],
+        rates[row, i, np.uint64(5)],
+        rates[row, i, np.uint64(6)],
+        rates[row, i, np.uint64(7)],
+        rates[row, i, np.uint64(8)],
+    )
 
 
 @inlined
@@ -91,8 +121,9 @@ def _lay_out_rest(clock: UInts, m: Floats, i: Index, lanes: Index, prices: Float
             m[LOW + j] = prices[row, i, AT_LOW]
     if np.isfinite(terms.max_participation):
         for j in range(lanes):
-            volume = prices[clock[ROW + j], i, AT_VOLUME]
-            m[VOLUME + j] = volume
+            m[VOLUME + j] = prices[clock[ROW + j], i, AT_VOLUME]
+        for j in range(lanes):
+            volume = m[VOLUME + j]
             m[INVERSE_VOLUME + j] = 1.0 / volume if volume > 0.0 else NO_VOLUME
     if terms.has_delistings:
         for j in range(lanes):
@@ -100,17 +131,19 @@ def _lay_out_rest(clock: UInts, m: Floats, i: Index, lanes: Index, prices: Float
 
 
 @inlined
-def _lay_out_rates(
-    m: Floats, j: Index, rates: Floats, scale: float, years: float, proportional: bool
-) -> None:
-    """Costs at the account's level, in the order of ``costs.RATES``; yearly ones become the step's."""
+def _set_proportional(m: Floats, j: Index, rates: tuple[float, ...], scale: float, years: float) -> None:
+    """Yearly rates become the step's."""
     m[FEE_RATE + j] = rates[0] * scale
     m[HALF_SPREAD + j] = rates[1] * scale
     m[BORROW_RATE + j] = rates[2] * years * scale
     m[FINANCING_RATE + j] = rates[3] * years * scale
     m[INTEREST_RATE + j] = rates[4] * years  # earned: not scaled as costs are
-    if not proportional:
-        m[FEE_PER_UNIT + j] = rates[5] * scale
-        m[MINIMUM_FEE + j] = rates[6] * scale
-        m[IMPACT_RATE + j] = rates[7] * scale
-        m[QUADRATIC + j] = rates[8] * scale
+
+
+@inlined
+def _set_others(m: Floats, j: Index, rates: tuple[float, ...], scale: float) -> None:
+    """What is not proportional to a trade."""
+    m[FEE_PER_UNIT + j] = rates[5] * scale
+    m[MINIMUM_FEE + j] = rates[6] * scale
+    m[IMPACT_RATE + j] = rates[7] * scale
+    m[QUADRATIC + j] = rates[8] * scale

@@ -10,7 +10,7 @@ import numpy as np
 from foretrade.markets.accounts import CASH, ENTRY, HELD_BARS, LANES, PENDING, UNITS, offsets
 from foretrade.markets.arithmetic import cash_after
 from foretrade.markets.arrays import Floats, Index
-from foretrade.markets.compiled import compiled_part, inlined
+from foretrade.markets.compiled import choose, compiled_part, inlined
 
 FLOWS = (
     "fill_equity", "price_pnl", "dividend", "fee", "spread", "impact",
@@ -19,12 +19,13 @@ FLOWS = (
 WORK_FIELDS = (
     *FLOWS, "reward",
     "before", "base", "after", "limit", "band", "cost", "slope", "gross", "net", "frozen", "frozen_net",
-    "held", "share", "fixed", "crowded", "years", "seen_drawdown", "seen_cash",
+    "held", "share", "fixed", "crowded", "years", "inverse_base", "seen_drawdown",
+    "seen_cash",
 )  # fmt: skip
 QUOTE_FIELDS = (
     "requested", "achieved", "reason", "target", "stop_loss", "take_profit",
     "valued", "mark", "fill", "open", "high", "low", "inverse_volume", "volume", "delisted", "out",
-    "weight", "goal", "tilt", "goes", "kept", "exit", "inverse",
+    "weight", "goal", "tilt", "goes", "kept", "order", "exit", "inverse",
     "fee_rate", "half_spread", "borrow_rate", "financing_rate", "interest_rate",
     "fee_per_unit", "minimum_fee", "impact_rate", "quadratic",
     "seen_weight", "seen_unrealised", "seen_held", "seen_pending",
@@ -33,12 +34,12 @@ QUOTE_FIELDS = (
 (
     FILL_EQUITY, PRICE_PNL, DIVIDEND, FEE, SPREAD, IMPACT, BORROW, FINANCING, INTEREST, TRADED, REWARD,
     BEFORE, BASE, AFTER, LIMIT, BAND, COST, SLOPE, GROSS, NET, FROZEN, FROZEN_NET,
-    HELD, SHARE, FIXED, CROWDED, YEARS, SEEN_DRAWDOWN, SEEN_CASH,
+    HELD, SHARE, FIXED, CROWDED, YEARS, INVERSE_BASE, SEEN_DRAWDOWN, SEEN_CASH,
 ) = offsets(len(WORK_FIELDS))  # fmt: skip
 (
     REQUESTED, ACHIEVED, REASON, TARGET, STOP_LOSS, TAKE_PROFIT,
     VALUED, MARK, FILL, OPEN, HIGH, LOW, INVERSE_VOLUME, VOLUME, DELISTED, OUT,
-    WEIGHT, GOAL, TILT, GOES, KEPT, EXIT, INVERSE,
+    WEIGHT, GOAL, TILT, GOES, KEPT, ORDER, EXIT, INVERSE,
     FEE_RATE, HALF_SPREAD, BORROW_RATE, FINANCING_RATE, INTEREST_RATE,
     FEE_PER_UNIT, MINIMUM_FEE, IMPACT_RATE, QUADRATIC,
     SEEN_WEIGHT, SEEN_UNREALISED, SEEN_HELD, SEEN_PENDING,
@@ -86,27 +87,27 @@ def trade(
     """Buy ``order`` units (sell, if negative) at the price at which the symbol is valued, and pay."""
     price, size, held = m[VALUED + j], abs(order), h[UNITS + j]
     notional = size * price
-    least = m[MINIMUM_FEE + j] if size > 0.0 else 0.0
-    fee = notional * m[FEE_RATE + j] + size * m[FEE_PER_UNIT + j]
-    fee = fee if fee > least else least
-    spread = notional * m[HALF_SPREAD + j]
-    participation = min(size * m[INVERSE_VOLUME + j], 1.0)
+    fee, spread = notional * m[FEE_RATE + j], notional * m[HALF_SPREAD + j]
     impact = 0.0
     if not proportional:
+        least = choose(size > 0.0, m[MINIMUM_FEE + j], 0.0)
+        fee += size * m[FEE_PER_UNIT + j]
+        fee = choose(fee > least, fee, least)
+        participation = min(size * m[INVERSE_VOLUME + j], 1.0)
         impact = notional * m[IMPACT_RATE + j] * math.sqrt(participation)
         impact += 0.5 * m[QUADRATIC + j] * size * size
+        s[IMPACT + j] += impact
     s[FEE + j] += fee
     s[SPREAD + j] += spread
-    s[IMPACT + j] += impact
     s[TRADED + j] += notional
     a[CASH + j] = cash_after(a[CASH + j], order, price, fee + spread + impact)
     units, entry = held + order, h[ENTRY + j]
     averaged = (entry * held + price * order) / units
-    entry = averaged if abs(units) > abs(held) else entry
-    entry = price if held * units <= 0.0 else entry  # opened, or turned
-    h[ENTRY + j] = entry if units != 0.0 else 0.0
+    entry = choose(abs(units) > abs(held), averaged, entry)
+    entry = choose(held * units <= 0.0, price, entry)  # opened, or turned
+    h[ENTRY + j] = choose(units != 0.0, entry, 0.0)
     h[UNITS + j] = units
-    h[HELD_BARS + j] = 0.0 if order != 0.0 else h[HELD_BARS + j]
+    h[HELD_BARS + j] *= choose(order != 0.0, 0.0, 1.0)
 
 
 @compiled_part

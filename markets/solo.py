@@ -1,0 +1,127 @@
+"""The ledger's fill and mark for accounts of one symbol: the phases' arithmetic in fewer, longer loops.
+
+What is summed over symbols elsewhere is a number here, so nothing of it goes through memory. The bits
+are those of the phases (``tests/properties/test_solo.py``).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from foretrade.markets import exits, orders
+from foretrade.markets.accounts import ALIVE, CASH, EQUITY, PEAK, STATUS, UNITS
+from foretrade.markets.arithmetic import is_off, keeps_limit
+from foretrade.markets.arrays import Floats, Index
+from foretrade.markets.compiled import choose, compiled_phase, inlined
+from foretrade.markets.exchange import WEIGHTS
+from foretrade.markets.orders import IN_BAND, MINIMUM_ORDER
+from foretrade.markets.trading import (
+    BASE,
+    FILL,
+    FILL_EQUITY,
+    GOAL,
+    GOES,
+    GROSS,
+    LIMIT,
+    MARK,
+    NET,
+    OUT,
+    PRICE_PNL,
+    REASON,
+    REQUESTED,
+    TARGET,
+    TILT,
+    VALUED,
+)
+
+
+@inlined
+def fill(a: Floats, hs: Floats, s: Floats, ms: Floats, lanes: Index, terms: Any, tells: bool) -> None:
+    """Go to the fill price, see whether the account still stands, and trade to the target."""
+    h, m = hs[0], ms[0]
+    lost, odd = _value(a, h, s, m, lanes, terms)
+    if lost > 0:
+        exits.call_margin(a, hs, s, ms, lanes, 0.0, terms.compounds)
+    if (odd == 0) & (terms.sizing == WEIGHTS) & (not terms.carries):
+        _aim(a, h, s, m, lanes, terms)
+    else:
+        orders.limit(a, hs, s, ms, lanes, terms)
+        orders.aim(a, hs, s, ms, lanes, terms)
+    orders.settle(a, hs, s, ms, lanes, terms)
+    if tells:
+        orders.record(a, hs, s, ms, lanes, terms)
+
+
+@compiled_phase
+def _value(a: Floats, h: Floats, s: Floats, m: Floats, lanes: Index, terms: Any) -> tuple[int, int]:
+    """Value the account at the fill price; how many have nothing left, and how many cannot be traded or
+    ask for a weight that a limit cuts."""
+    compounds, notional, lost, odd = terms.compounds, terms.notional, 0, 0
+    reach = min(terms.max_leverage, terms.max_net)
+    for j in range(lanes):
+        price, valued, units = m[FILL + j], m[VALUED + j], h[UNITS + j]
+        trades = (price == price) & (m[OUT + j] == 0.0)  # a price of NaN does not equal itself
+        price = choose(trades, price, valued)
+        value = units * price
+        net = a[CASH + j] + value
+        s[PRICE_PNL + j] += units * (price - valued)
+        s[NET + j] = net
+        s[GROSS + j] = abs(value)
+        s[BASE + j] = choose(compounds, net, notional)
+        m[VALUED + j] = price
+        lost += (net <= 0.0) & (a[STATUS + j] == ALIVE)
+        odd += not (trades & (abs(m[TARGET + j]) <= reach))
+    return lost, odd
+
+
+@compiled_phase
+def _aim(a: Floats, h: Floats, s: Floats, m: Floats, lanes: Index, terms: Any) -> None:
+    """Orders to weights that no limit cuts."""
+    compounds, band, minimum = terms.compounds, terms.no_trade_band, terms.minimum_order
+    max_leverage = terms.max_leverage
+    for j in range(lanes):
+        price, base, weight = m[VALUED + j], s[BASE + j], m[TARGET + j]
+        value, stands = h[UNITS + j] * price, a[STATUS + j] == ALIVE
+        away = weight * base - value
+        size = abs(away)
+        keeps = keeps_limit(abs(value), base, max_leverage)
+        off = is_off(away, base) & stands
+        in_band = off & (size <= choose(keeps, band, 0.0) * base)
+        small = off & (not in_band) & (size < minimum) & keeps
+        inverse = 1.0 / price
+        m[TILT + j] = choose(compounds, weight * inverse, 0.0)
+        m[GOAL + j] = choose(compounds, 0.0, weight * base * inverse)
+        m[GOES + j] = choose(off & (not in_band) & (not small), 1.0, 0.0)
+        m[REQUESTED + j] = weight
+        s[LIMIT + j] = 1.0
+        m[REASON + j] += choose(in_band, IN_BAND, 0.0) + choose(small, MINIMUM_ORDER, 0.0)
+
+
+@inlined
+def mark(a: Floats, hs: Floats, s: Floats, ms: Floats, lanes: Index, terms: Any) -> None:
+    """Value everything at the close, and check the margin."""
+    if _close(a, hs[0], s, ms[0], lanes, terms.maintenance_margin) > 0:
+        exits.call_margin(a, hs, s, ms, lanes, terms.maintenance_margin, terms.compounds)
+        for j in range(lanes):
+            stands = a[STATUS + j] == ALIVE
+            a[EQUITY + j] = a[EQUITY + j] if stands else a[CASH + j]
+            s[FILL_EQUITY + j] = s[FILL_EQUITY + j] if stands else a[CASH + j]
+
+
+@compiled_phase
+def _close(a: Floats, h: Floats, s: Floats, m: Floats, lanes: Index, maintenance: float) -> int:
+    """Value the account at the close; how many have fallen short of their margin, or had before."""
+    short = 0
+    for j in range(lanes):
+        price, units = m[MARK + j], h[UNITS + j]
+        value = units * price
+        net, gross = a[CASH + j] + value, abs(value)
+        s[PRICE_PNL + j] += units * (price - m[VALUED + j])
+        m[VALUED + j] = price
+        s[NET + j] = net
+        s[GROSS + j] = gross
+        a[EQUITY + j] = net
+        peak = a[PEAK + j]
+        a[PEAK + j] = choose(net > peak, net, peak)
+        short += (net <= 0.0) | (net < maintenance * gross) | (a[STATUS + j] != ALIVE)
+    return short
