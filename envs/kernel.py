@@ -134,19 +134,20 @@ def _advance(
 ) -> int:
     market, accounts, (s, ms), outcome = stage
     none, n, terms, prices = np.uint64(0), block * np.uint64(LANES), market.terms[0], market.prices
+    tells = outcome.told.size > 0
     a, hs, clock = accounts.account[block], accounts.holdings[block], accounts.clock[block]
     _aim(terms, market.levels, ms, lanes, n, actions)
     if terms.jump > 0.0:
         in_units = terms.sizing != exchange.WEIGHTS
         episodes.jump(hs, clock, ms, lanes, prices, market.blocks, market.landings, terms.jump, in_units)
-    ledger.step(a, hs, clock, s, ms, lanes, prices, market.rates, terms, alone, outcome.told.size > 0)
+    ledger.step(a, hs, clock, s, ms, lanes, prices, market.events, market.rates, terms, alone, tells)
     rewards.pay(a, hs, clock, s, ms, lanes, market.reference, terms)
     ended = _finish(a, clock, s, lanes, n, outcome.rewards, outcome.terminated, outcome.truncated)
     observe(
         market.window, market.current, market.lookback_bars, terms,
         a, hs, clock, s, ms, none, lanes, n, seen,
     )  # fmt: skip
-    if outcome.told.size > 0:
+    if tells:
         tell(prices, a, hs, clock, s, ms, none, lanes, n, outcome.told)
     if outcome.sums.size > 0:
         count(terms, s, ms, lanes, n, actions, outcome.sums, outcome.asked)

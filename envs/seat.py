@@ -14,7 +14,7 @@ from foretrade.envs.writing import TOLD, TOLD_PER_SYMBOL
 from foretrade.markets.accounts import new_accounts
 from foretrade.markets.arrays import Float32s, Floats, Ints
 from foretrade.markets.compiled import Packed, bound
-from foretrade.markets.exchange import AT_MARK, AT_SPLIT
+from foretrade.markets.exchange import AT_SPLIT, AT_VALUED
 from foretrade.markets.trading import new_workspace
 
 FIRST: Ints = np.zeros(1, dtype=np.int64)
@@ -94,9 +94,9 @@ class Seat:
 
         They keep their value over the seam of a bootstrapped path, and a split multiplies them.
         """
-        row, prices = int(self._row[0]), self.market.prices
-        seam = before["close"] / prices[row - 1, :, AT_MARK]
-        units: Floats = before["units"] * seam * prices[row, :, AT_SPLIT]
+        row, market = int(self._row[0]), self.market
+        seam = before["close"] / market.prices[row, :, AT_VALUED]
+        units: Floats = before["units"] * seam * market.events[row, :, AT_SPLIT]
         return units
 
     def exit_prices(self) -> Floats:

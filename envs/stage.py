@@ -33,7 +33,7 @@ class Market(NamedTuple):
         window: Normalised columns shown over a lookback, ``[bars, symbols × columns]``.
         current: Normalised columns shown of the last bar only, likewise.
         lookback_bars: Bars of the window.
-        prices, rates, terms: Those of the exchange; its terms are of type :data:`TERMS`.
+        prices, events, rates, terms: Those of the exchange; its terms are of type :data:`TERMS`.
         reference: Log return of the benchmark, and variance of each symbol, ``[bars, 1 + symbols]``.
         levels: Targets, stops and profit targets to choose from, ``[3, most]``.
         limits: Least and largest entry of each part of an action, ``[parts, 2]``.
@@ -47,6 +47,7 @@ class Market(NamedTuple):
     current: Float32s
     lookback_bars: int
     prices: Floats
+    events: Floats
     rates: Floats
     terms: AnyArray
     reference: Floats
@@ -119,7 +120,7 @@ STAGE = _tuple(
     _tuple(
         Market,
         _shared("f4", 2), _shared("f4", 2), numba.int64,
-        _shared("f8", 3), _shared("f8", 3), _shared(TERMS, 1),
+        _shared("f8", 3), _shared("f8", 3), _shared("f8", 3), _shared(TERMS, 1),
         _shared("f8", 2), _shared("f8", 2), _shared("f8", 2),
         _shared("i8", 2), _shared("i8", 1), _shared("f8", 1),
     ),

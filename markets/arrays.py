@@ -16,6 +16,18 @@ Index: TypeAlias = int | np.uint64
 """Of compiled code; unsigned where it counts lanes, so that no index is tested for a negative value."""
 
 
+LINE_BYTES = 64
+
+
+def in_lines(array: AnyArray) -> AnyArray:
+    """A C-contiguous copy that begins at a line of the cache, so that rows as long as one are in one."""
+    memory = np.empty(array.nbytes + LINE_BYTES, dtype=np.uint8)
+    start = -memory.ctypes.data % LINE_BYTES
+    copy: AnyArray = memory[start : start + array.nbytes].view(array.dtype).reshape(array.shape)
+    copy[...] = array
+    return copy
+
+
 def read_only(array: AnyArray) -> AnyArray:
     """A C-contiguous copy that nobody can write to."""
     copy = np.array(array, order="C")

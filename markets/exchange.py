@@ -24,11 +24,20 @@ WEIGHTS, UNIT_TARGETS, DELTAS = range(3)
 SIZINGS: dict[Sizing, int] = {"weights": WEIGHTS, "units": UNIT_TARGETS, "deltas": DELTAS}
 
 PRICE_FIELDS = (
-    "mark", "fill", "years", "open", "high", "low", "volume", "split", "dividend", "delisted",
-)  # fmt: skip
-(
-    AT_MARK, AT_FILL, AT_YEARS, AT_OPEN, AT_HIGH, AT_LOW, AT_VOLUME, AT_SPLIT, AT_DIVIDEND, AT_DELISTING,
-) = (np.uint64(k) for k in range(len(PRICE_FIELDS)))  # fmt: skip
+    "mark",
+    "fill",
+    "valued",
+    "years",
+    "volume",
+    "open",
+    "high",
+    "low",
+)  # a line of the cache
+AT_MARK, AT_FILL, AT_VALUED, AT_YEARS, AT_VOLUME, AT_OPEN, AT_HIGH, AT_LOW = (
+    np.uint64(k) for k in range(len(PRICE_FIELDS))
+)
+EVENT_FIELDS = ("split", "dividend", "delisted")
+AT_SPLIT, AT_DIVIDEND, AT_DELISTING = (np.uint64(k) for k in range(len(EVENT_FIELDS)))
 
 NUMBERS = (
     "max_leverage", "max_net", "no_trade_band", "lot_size", "minimum_order", "max_participation",
@@ -52,14 +61,16 @@ class Exchange(NamedTuple):
     """Read-only arrays that the kernel works on.
 
     Args:
-        prices: ``[bars, symbols, len(PRICE_FIELDS)]``. ``mark`` is the last close; ``fill`` the
-            price at which the step to a bar trades, NaN where a symbol cannot be traded;
-            ``open`` is NaN there too; ``years`` is the calendar time since the close before.
+        prices: ``[bars, symbols, len(PRICE_FIELDS)]``. ``mark`` is the last close, ``valued`` the one
+            before; ``fill`` the price at which the step to a bar trades, NaN where a symbol cannot be
+            traded; ``open`` is NaN there too; ``years`` is the calendar time since the close before.
+        events: ``[bars, symbols, len(EVENT_FIELDS)]``.
         rates: Costs as fractions, ``[bars or 1, symbols, len(RATES)]``.
         terms: One record of :data:`TERMS`.
     """
 
     prices: Floats
+    events: Floats
     rates: Floats
     terms: AnyArray
 
@@ -88,7 +99,7 @@ def make_exchange(
     if costs.trade_rate * rules.max_leverage >= 1:
         raise ValueError("fee and half-spread times max_leverage must stay below 1")
     _check_impact(costs, rules, bars)
-    prices = _price_panel(bars, fill, rules, halted)
+    prices, events = _price_panel(bars, fill, rules, halted), _event_panel(bars, rules)
     terms = np.zeros(1, dtype=TERMS)
     for name in NUMBERS[:-1]:
         limit = getattr(rules, name)
@@ -101,8 +112,8 @@ def make_exchange(
     terms["inside_margin"] = rules.margin_check == "high_low" and compounds
     terms["has_exits"] = exits
     terms["has_actions"] = bars.has_corporate_actions
-    terms["has_delistings"] = bool(prices[:, :, AT_DELISTING].any())
-    return Exchange(prices, cost_rates(costs, len(bars), len(bars.symbols)), terms)
+    terms["has_delistings"] = bool(events[:, :, AT_DELISTING].any())
+    return Exchange(prices, events, cost_rates(costs, len(bars), len(bars.symbols)), terms)
 
 
 def last_closes(bars: Bars) -> Floats:
@@ -132,13 +143,12 @@ def _price_panel(bars: Bars, fill: Fill, rules: Rules, halted: Bools | None) -> 
     present, mark = bars.present, last_closes(bars)
     panel = np.empty((*mark.shape, len(PRICE_FIELDS)))
     panel[:, :, AT_MARK] = mark
+    panel[:, :, AT_VALUED] = np.concatenate([mark[:1], mark[:-1]])
     for field, values in ((AT_HIGH, bars.high), (AT_LOW, bars.low)):
         panel[:, :, field] = np.where(present, values, mark)
     years = np.diff(bars.stamps, prepend=bars.stamps[:1]) / 1e9 / SECONDS_PER_YEAR
     panel[:, :, AT_YEARS] = years[:, None]
     panel[:, :, AT_VOLUME] = np.nan_to_num(bars.volume)
-    panel[:, :, AT_SPLIT], panel[:, :, AT_DIVIDEND] = bars.split, bars.dividend
-    panel[:, :, AT_DELISTING] = _delisted(present, rules.delist_after_bars)
     tradable = present if halted is None else present & ~_checked_mask(halted, present)
     panel[:, :, AT_OPEN] = np.where(tradable, bars.open, np.nan)
     if rules.max_participation is not None:
@@ -149,6 +159,11 @@ def _price_panel(bars: Bars, fill: Fill, rules: Rules, halted: Bools | None) -> 
         panel[1:, :, AT_VOLUME] = panel[:-1, :, AT_VOLUME].copy()
     panel[:, :, AT_FILL] = prices
     return panel
+
+
+def _event_panel(bars: Bars, rules: Rules) -> Floats:
+    delisted = _delisted(bars.present, rules.delist_after_bars)
+    return np.stack([bars.split, bars.dividend, delisted.astype(np.float64)], axis=2)
 
 
 def _checked_mask(halted: Bools, present: Bools) -> Bools:

@@ -9,13 +9,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from foretrade.markets.accounts import ALIVE, CALLED, CASH, ENTRY, RUINED, STATUS, UNITS
-from foretrade.markets.arrays import Floats, Index
+from foretrade.markets.accounts import ALIVE, CALLED, CASH, ENTRY, ROW, RUINED, STATUS, UNITS
+from foretrade.markets.arrays import Floats, Index, UInts
 from foretrade.markets.compiled import compiled_part, compiled_phase, inlined
+from foretrade.markets.exchange import AT_DELISTING
 from foretrade.markets.orders import DELISTING, MARGIN_CALL, RUIN, STOPPED, TOOK_PROFIT
 from foretrade.markets.trading import (
     ACHIEVED,
-    DELISTED,
     EXIT,
     GROSS,
     HIGH,
@@ -70,12 +70,14 @@ def _exit(a: Floats, h: Floats, s: Floats, m: Floats, j: Index) -> None:
 
 
 @compiled_part
-def sell_delisted(a: Floats, hs: Floats, s: Floats, ms: Floats, lanes: Index) -> None:
+def sell_delisted(
+    a: Floats, hs: Floats, clock: UInts, s: Floats, ms: Floats, lanes: Index, events: Floats
+) -> None:
     """Sell what is held of symbols that count as delisted from now on, at their last price."""
     for i in range(len(hs)):
         h, m = hs[i], ms[i]
         for j in range(lanes):
-            if (m[DELISTED + j] > 0.0) & (h[UNITS + j] != 0.0):
+            if (events[clock[ROW + j], i, AT_DELISTING] > 0.0) & (h[UNITS + j] != 0.0):
                 close_out(a, h, s, m, j, DELISTING)
 
 

@@ -94,6 +94,7 @@ def step(
     ms: Floats,
     lanes: Index,
     prices: Floats,
+    events: Floats,
     rates: Floats,
     terms: Any,
     alone: bool,
@@ -106,39 +107,45 @@ def step(
         tells: Whether anybody asks for what was achieved at the fill.
     """
     lay_out(a, clock, s, ms, lanes, prices, rates, terms)
-    _clear(a, hs, s, ms, lanes)
+    _clear(a, hs, s, ms, lanes, terms)
     for moment in range(3):  # the close before, the open, the close
         if moment == NEXT_OPEN:
             if terms.has_actions:
-                _corporate_actions(a, hs, clock, s, ms, lanes, prices, terms.sizing != WEIGHTS)
-            _accrue(a, hs, s, ms, lanes, terms.compounds)
-        if terms.has_exits & (
-            (moment == NEXT_CLOSE) | ((moment == NEXT_OPEN) & (terms.fills == NEXT_OPEN))
-        ):
-            at_open = (moment == NEXT_OPEN) | (terms.fills != NEXT_OPEN)
-            exits.stop_or_take(a, hs, s, ms, lanes, at_open, moment == NEXT_CLOSE)
-        if terms.inside_margin & (moment == NEXT_CLOSE):
-            exits.call_margin_inside(a, hs, s, ms, lanes, terms)
-        if terms.has_delistings & (moment == max(terms.fills, NEXT_OPEN)):
-            exits.sell_delisted(a, hs, s, ms, lanes)
+                _corporate_actions(a, hs, clock, s, ms, lanes, events, terms.sizing != WEIGHTS)
+            _accrue(a, hs, s, ms, lanes, terms.compounds, alone)
+        _exit(a, hs, clock, s, ms, lanes, events, terms, moment)
         if terms.fills == moment:
-            if alone:
-                solo.fill(a, hs, s, ms, lanes, terms, tells)
-            else:
-                _fill(a, hs, s, ms, lanes, terms)
-    if alone:
-        solo.mark(a, hs, s, ms, lanes, terms)
-    else:
-        _mark(a, hs, s, ms, lanes, terms)
+            _fill(a, hs, s, ms, lanes, terms, alone, tells)
+    _mark(a, hs, s, ms, lanes, terms, alone)
+
+
+@inlined
+def _exit(
+    a: Floats, hs: Floats, clock: UInts, s: Floats, ms: Floats, lanes: Index, events: Floats, terms: Any,
+    moment: int,
+) -> None:  # fmt: skip
+    """What nobody decides at that moment."""
+    if terms.has_exits & ((moment == NEXT_CLOSE) | ((moment == NEXT_OPEN) & (terms.fills == NEXT_OPEN))):
+        at_open = (moment == NEXT_OPEN) | (terms.fills != NEXT_OPEN)
+        exits.stop_or_take(a, hs, s, ms, lanes, at_open, moment == NEXT_CLOSE)
+    if terms.inside_margin & (moment == NEXT_CLOSE):
+        exits.call_margin_inside(a, hs, s, ms, lanes, terms)
+    if terms.has_delistings & (moment == max(terms.fills, NEXT_OPEN)):
+        exits.sell_delisted(a, hs, clock, s, ms, lanes, events)
 
 
 @compiled_phase
-def _clear(a: Floats, hs: Floats, s: Floats, ms: Floats, lanes: Index) -> None:
+def _clear(a: Floats, hs: Floats, s: Floats, ms: Floats, lanes: Index, terms: Any) -> None:
+    """Begin the sums of the step; what its terms never add to stays at nothing."""
     for j in range(lanes):
         s[BEFORE + j] = a[EQUITY + j]
-        s[FILL_EQUITY + j] = s[PRICE_PNL + j] = s[DIVIDEND + j] = 0.0
-        s[FEE + j] = s[SPREAD + j] = s[IMPACT + j] = 0.0
-        s[BORROW + j] = s[FINANCING + j] = s[INTEREST + j] = s[TRADED + j] = 0.0
+        s[PRICE_PNL + j] = s[FEE + j] = s[SPREAD + j] = s[TRADED + j] = s[BORROW + j] = 0.0
+    if not terms.proportional:
+        for j in range(lanes):
+            s[IMPACT + j] = 0.0
+    if terms.has_actions:
+        for j in range(lanes):
+            s[DIVIDEND + j] = 0.0
     for i in range(len(hs)):
         h, m = hs[i], ms[i]
         for j in range(lanes):
@@ -154,14 +161,14 @@ def _corporate_actions(
     s: Floats,
     ms: Floats,
     lanes: Index,
-    prices: Floats,
+    events: Floats,
     in_units: bool,
 ) -> None:
     for i in range(len(hs)):
         h, m = hs[i], ms[i]
         for j in range(lanes):
             row = clock[ROW + j]
-            split, dividend = prices[row, i, AT_SPLIT], prices[row, i, AT_DIVIDEND]
+            split, dividend = events[row, i, AT_SPLIT], events[row, i, AT_DIVIDEND]
             h[UNITS + j] *= split
             h[PENDING + j] *= split
             m[TARGET + j] *= split if in_units else 1.0
@@ -172,8 +179,18 @@ def _corporate_actions(
             a[CASH + j] += paid
 
 
+@inlined
+def _accrue(
+    a: Floats, hs: Floats, s: Floats, ms: Floats, lanes: Index, compounds: bool, alone: bool
+) -> None:
+    if alone:
+        solo.accrue(a, hs[0], s, ms[0], lanes, compounds)
+    else:
+        _accrue_many(a, hs, s, ms, lanes, compounds)
+
+
 @compiled_phase
-def _accrue(a: Floats, hs: Floats, s: Floats, ms: Floats, lanes: Index, compounds: bool) -> None:
+def _accrue_many(a: Floats, hs: Floats, s: Floats, ms: Floats, lanes: Index, compounds: bool) -> None:
     first = ms[0]
     for i in range(len(hs)):
         h, m = hs[i], ms[i]
@@ -189,8 +206,18 @@ def _accrue(a: Floats, hs: Floats, s: Floats, ms: Floats, lanes: Index, compound
 
 
 @inlined
-def _fill(a: Floats, hs: Floats, s: Floats, ms: Floats, lanes: Index, terms: Any) -> None:
+def _fill(
+    a: Floats, hs: Floats, s: Floats, ms: Floats, lanes: Index, terms: Any, alone: bool, tells: bool
+) -> None:
     """Go to the fill prices, see whether the account still stands, and trade."""
+    if alone:
+        solo.fill(a, hs, s, ms, lanes, terms, tells)
+    else:
+        _fill_many(a, hs, s, ms, lanes, terms)
+
+
+@inlined
+def _fill_many(a: Floats, hs: Floats, s: Floats, ms: Floats, lanes: Index, terms: Any) -> None:
     for i in range(len(hs)):
         h, m = hs[i], ms[i]
         for j in range(lanes):
@@ -205,8 +232,17 @@ def _fill(a: Floats, hs: Floats, s: Floats, ms: Floats, lanes: Index, terms: Any
     rebalance(a, hs, s, ms, lanes, terms)
 
 
+@inlined
+def _mark(a: Floats, hs: Floats, s: Floats, ms: Floats, lanes: Index, terms: Any, alone: bool) -> None:
+    """Value everything at the close, and check the margin."""
+    if alone:
+        solo.mark(a, hs, s, ms, lanes, terms)
+    else:
+        _mark_many(a, hs, s, ms, lanes, terms)
+
+
 @compiled_phase
-def _mark(a: Floats, hs: Floats, s: Floats, ms: Floats, lanes: Index, terms: Any) -> None:
+def _mark_many(a: Floats, hs: Floats, s: Floats, ms: Floats, lanes: Index, terms: Any) -> None:
     for i in range(len(hs)):
         h, m = hs[i], ms[i]
         for j in range(lanes):
@@ -259,11 +295,12 @@ def open_accounts(accounts: Accounts, cash: float, row: int) -> None:
 def step_block(accounts: Accounts, work: Workspace, exchange: Exchange) -> None:
     """One step of the accounts of the first block, to the targets that stand in the workspace."""
     a, hs, clock = accounts.account[0], accounts.holdings[0], accounts.clock[0]
-    lanes, (prices, rates, terms) = lanes_of(accounts, np.uint64(0)), exchange
+    lanes, (prices, events, rates, terms) = lanes_of(accounts, np.uint64(0)), exchange
+    s, ms = work
     if len(hs) == 1:
-        step(a, hs, clock, work.account, work.quotes, lanes, prices, rates, terms[0], True, True)
+        step(a, hs, clock, s, ms, lanes, prices, events, rates, terms[0], True, True)
     else:
-        step(a, hs, clock, work.account, work.quotes, lanes, prices, rates, terms[0], False, True)
+        step(a, hs, clock, s, ms, lanes, prices, events, rates, terms[0], False, True)
 
 
 @inlined

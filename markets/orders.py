@@ -178,26 +178,55 @@ def _join(s: Floats, ms: Floats, lanes: Index) -> None:
             ms[i, GOES + j] = 1.0 if joins else ms[i, GOES + j]
 
 
-@compiled_part
+@inlined
 def _cut_to_volume(hs: Floats, s: Floats, ms: Floats, lanes: Index, terms: Any) -> int:
     """Fix orders that are larger than the bar's volume allows at what it allows; how many."""
-    lot, carries, cuts = terms.lot_size, terms.carries, 0
-    lot_or_one = lot if lot > 0.0 else 1.0
+    cuts, share, lot = 0, terms.max_participation, terms.lot_size
     for i in range(len(hs)):
-        h, m = hs[i], ms[i]
-        for j in range(lanes):
-            held, after = h[UNITS + j], _equity_to_come(s, j)
-            order = m[GOAL + j] + m[TILT + j] * after - held
-            cap = terms.max_participation * m[VOLUME + j]
-            cap = np.floor(cap / lot_or_one + ROUNDING) * lot_or_one if lot > 0.0 else cap
-            cut = (m[GOES + j] > 0.0) & (abs(order) > cap * (1.0 + ROUNDING))
-            m[GOAL + j] = held + math.copysign(cap, order) if cut else m[GOAL + j]
-            m[TILT + j] = 0.0 if cut else m[TILT + j]
-            m[GOES + j] = 0.0 if cap <= 0.0 else m[GOES + j]
-            m[REASON + j] += NO_VOLUME_LEFT if cut else 0.0
-            h[PENDING + j] = order if carries & cut else h[PENDING + j]
-            cuts += cut
+        beyond = _beyond_volume(hs[i], s, ms[i], lanes, share, lot)
+        if beyond > 0:
+            _fix_at_volume(hs[i], s, ms[i], lanes, share, lot, terms.carries)
+        cuts += beyond
     return cuts
+
+
+@compiled_phase
+def _beyond_volume(h: Floats, s: Floats, m: Floats, lanes: Index, share: float, lot: float) -> int:
+    beyond = 0
+    for j in range(lanes):
+        order = m[GOAL + j] + m[TILT + j] * _equity_to_come(s, j) - h[UNITS + j]
+        beyond += _is_beyond(order, _cap(m[VOLUME + j], share, lot)) & (m[GOES + j] > 0.0)
+    return beyond
+
+
+@compiled_part
+def _fix_at_volume(
+    h: Floats, s: Floats, m: Floats, lanes: Index, share: float, lot: float, carries: bool
+) -> None:
+    for j in range(lanes):
+        held, cap = h[UNITS + j], _cap(m[VOLUME + j], share, lot)
+        order = m[GOAL + j] + m[TILT + j] * _equity_to_come(s, j) - held
+        if _is_beyond(order, cap) & (m[GOES + j] > 0.0):
+            m[GOAL + j] = held + math.copysign(cap, order)
+            m[TILT + j] = 0.0
+            m[GOES + j] = 1.0 if cap > 0.0 else 0.0
+            m[REASON + j] += NO_VOLUME_LEFT
+            h[PENDING + j] = order if carries else h[PENDING + j]
+
+
+@inlined
+def _cap(volume: float, share: float, lot: float) -> float:
+    """The most that a bar lets trade."""
+    cap: float = share * volume
+    whole = np.floor(cap / lot + ROUNDING) * lot
+    most: float = choose(lot > 0.0, whole, cap)
+    return most
+
+
+@inlined
+def _is_beyond(order: float, cap: float) -> bool:
+    beyond: bool = abs(order) > cap * (1.0 + ROUNDING)
+    return beyond
 
 
 @compiled_part
@@ -248,7 +277,7 @@ def _make_room(hs: Floats, s: Floats, ms: Floats, lanes: Index, terms: Any) -> i
 @inlined
 def _equity_to_come(s: Floats, j: Index) -> float:
     """Equity after the orders' costs; before them, if it cannot pay for them all."""
-    equity: float = s[AFTER + j] if s[AFTER + j] > 0.0 else s[BASE + j]
+    equity: float = choose(s[AFTER + j] > 0.0, s[AFTER + j], s[BASE + j])
     return equity
 
 

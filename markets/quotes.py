@@ -8,20 +8,20 @@ import numpy as np
 
 from foretrade.markets.accounts import COST_SCALE, ROW
 from foretrade.markets.arrays import Floats, Index, UInts
-from foretrade.markets.compiled import compiled_phase, inlined
+from foretrade.markets.compiled import choose, compiled_phase, inlined
 from foretrade.markets.exchange import (
-    AT_DELISTING,
     AT_FILL,
     AT_HIGH,
     AT_LOW,
     AT_MARK,
     AT_OPEN,
+    AT_VALUED,
     AT_VOLUME,
     AT_YEARS,
+    PRICE_FIELDS,
 )
 from foretrade.markets.trading import (
     BORROW_RATE,
-    DELISTED,
     FEE_PER_UNIT,
     FEE_RATE,
     FILL,
@@ -61,17 +61,36 @@ def lay_out(
         clock[ROW + j] = min(clock[ROW + j] + one, last)
     for j in range(lanes):
         s[YEARS + j] = prices[clock[ROW + j], np.uint64(0), AT_YEARS]
-    for i in range(len(ms)):
+    symbols, has_volume = np.uint64(len(ms)), np.isfinite(terms.max_participation)
+    for i in range(symbols):
         m = ms[i]
-        for j in range(lanes):
-            row = clock[ROW + j]
-            m[VALUED + j] = prices[row - one, i, AT_MARK]
-            m[FILL + j] = prices[row, i, AT_FILL]
-            m[MARK + j] = prices[row, i, AT_MARK]
+        _lay_out_prices(clock, m, i, symbols, lanes, prices.reshape(-1), has_volume)
+        if terms.has_exits | terms.inside_margin:
+            for j in range(lanes):
+                row = clock[ROW + j]
+                m[OPEN + j] = prices[row, i, AT_OPEN]
+                m[HIGH + j] = prices[row, i, AT_HIGH]
+                m[LOW + j] = prices[row, i, AT_LOW]
         for j in range(lanes):
             m[OUT + j] = 0.0
-        _lay_out_rest(clock, m, i, lanes, prices, terms)
         _lay_out_rates(a, clock, s, m, i, lanes, rates, terms.proportional)
+
+
+@inlined
+def _lay_out_prices(
+    clock: UInts, m: Floats, i: Index, symbols: Index, lanes: Index, flat: Floats, has_volume: bool
+) -> None:
+    fields = np.uint64(len(PRICE_FIELDS))
+    for j in range(lanes):
+        at = (clock[ROW + j] * symbols + i) * fields
+        m[VALUED + j] = flat[at + AT_VALUED]
+        m[FILL + j] = flat[at + AT_FILL]
+        m[MARK + j] = flat[at + AT_MARK]
+        m[VOLUME + j] = flat[at + AT_VOLUME]
+    if has_volume:
+        for j in range(lanes):
+            inverse = 1.0 / m[VOLUME + j]
+            m[INVERSE_VOLUME + j] = choose(inverse < NO_VOLUME, inverse, NO_VOLUME)
 
 
 @inlined
@@ -108,26 +127,6 @@ def _rates_at(rates: Floats, row: Index, i: Index) -> tuple[float, ...]:
         rates[row, i, np.uint64(7)],
         rates[row, i, np.uint64(8)],
     )
-
-
-@inlined
-def _lay_out_rest(clock: UInts, m: Floats, i: Index, lanes: Index, prices: Floats, terms: Any) -> None:
-    """What only some rules read of a bar."""
-    if terms.has_exits | terms.inside_margin:
-        for j in range(lanes):
-            row = clock[ROW + j]
-            m[OPEN + j] = prices[row, i, AT_OPEN]
-            m[HIGH + j] = prices[row, i, AT_HIGH]
-            m[LOW + j] = prices[row, i, AT_LOW]
-    if np.isfinite(terms.max_participation):
-        for j in range(lanes):
-            m[VOLUME + j] = prices[clock[ROW + j], i, AT_VOLUME]
-        for j in range(lanes):
-            volume = m[VOLUME + j]
-            m[INVERSE_VOLUME + j] = 1.0 / volume if volume > 0.0 else NO_VOLUME
-    if terms.has_delistings:
-        for j in range(lanes):
-            m[DELISTED + j] = prices[clock[ROW + j], i, AT_DELISTING]
 
 
 @inlined

@@ -63,7 +63,7 @@ def replay(
     """
     a, hs, clock = accounts.account[0], accounts.holdings[0], accounts.clock[0]
     s, ms, terms = work.account, work.quotes, exchange.terms[0]
-    prices, rates = exchange.prices, exchange.rates
+    prices, events, rates, _ = exchange
     for block in range(np.uint64(first), np.uint64(last)):
         at = block * np.uint64(LANES)
         lanes = min(np.uint64(targets.shape[2]) - at, np.uint64(LANES))
@@ -77,9 +77,9 @@ def replay(
                 for j in range(lanes):
                     ms[i, TARGET + j] = targets[k, i, at + j]
             if len(hs) == 1:
-                ledger.step(a, hs, clock, s, ms, lanes, prices, rates, terms, True, False)
+                ledger.step(a, hs, clock, s, ms, lanes, prices, events, rates, terms, True, False)
             else:
-                ledger.step(a, hs, clock, s, ms, lanes, prices, rates, terms, False, False)
+                ledger.step(a, hs, clock, s, ms, lanes, prices, events, rates, terms, False, False)
             _note(a, s, ms, tally, lanes, at, k, record)
         hand_over(tally, record, at, lanes)
 

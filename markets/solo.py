@@ -10,18 +10,24 @@ from typing import Any
 
 from foretrade.markets import exits, orders
 from foretrade.markets.accounts import ALIVE, CASH, EQUITY, PEAK, STATUS, UNITS
-from foretrade.markets.arithmetic import is_off, keeps_limit
+from foretrade.markets.arithmetic import borrowed, idle, is_off, keeps_limit, owed
 from foretrade.markets.arrays import Floats, Index
 from foretrade.markets.compiled import choose, compiled_phase, inlined
 from foretrade.markets.exchange import WEIGHTS
 from foretrade.markets.orders import IN_BAND, MINIMUM_ORDER
 from foretrade.markets.trading import (
     BASE,
+    BORROW,
+    BORROW_RATE,
     FILL,
     FILL_EQUITY,
+    FINANCING,
+    FINANCING_RATE,
     GOAL,
     GOES,
     GROSS,
+    INTEREST,
+    INTEREST_RATE,
     LIMIT,
     MARK,
     NET,
@@ -33,6 +39,20 @@ from foretrade.markets.trading import (
     TILT,
     VALUED,
 )
+
+
+@compiled_phase
+def accrue(a: Floats, h: Floats, s: Floats, m: Floats, lanes: Index, compounds: bool) -> None:
+    """Charge and pay what the calendar time of the step costs and earns."""
+    for j in range(lanes):
+        cash = a[CASH + j]
+        lent = choose(compounds, cash, 0.0)
+        borrow = borrowed(h[UNITS + j], m[VALUED + j]) * m[BORROW_RATE + j]
+        financing, interest = owed(lent) * m[FINANCING_RATE + j], idle(lent) * m[INTEREST_RATE + j]
+        s[BORROW + j] = borrow
+        s[FINANCING + j] = financing
+        s[INTEREST + j] = interest
+        a[CASH + j] = cash + (interest - borrow - financing)
 
 
 @inlined

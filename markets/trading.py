@@ -24,7 +24,7 @@ WORK_FIELDS = (
 )  # fmt: skip
 QUOTE_FIELDS = (
     "requested", "achieved", "reason", "target", "stop_loss", "take_profit",
-    "valued", "mark", "fill", "open", "high", "low", "inverse_volume", "volume", "delisted", "out",
+    "valued", "mark", "fill", "open", "high", "low", "inverse_volume", "volume", "out",
     "weight", "goal", "tilt", "goes", "kept", "order", "exit", "inverse",
     "fee_rate", "half_spread", "borrow_rate", "financing_rate", "interest_rate",
     "fee_per_unit", "minimum_fee", "impact_rate", "quadratic",
@@ -38,7 +38,7 @@ QUOTE_FIELDS = (
 ) = offsets(len(WORK_FIELDS))  # fmt: skip
 (
     REQUESTED, ACHIEVED, REASON, TARGET, STOP_LOSS, TAKE_PROFIT,
-    VALUED, MARK, FILL, OPEN, HIGH, LOW, INVERSE_VOLUME, VOLUME, DELISTED, OUT,
+    VALUED, MARK, FILL, OPEN, HIGH, LOW, INVERSE_VOLUME, VOLUME, OUT,
     WEIGHT, GOAL, TILT, GOES, KEPT, ORDER, EXIT, INVERSE,
     FEE_RATE, HALF_SPREAD, BORROW_RATE, FINANCING_RATE, INTEREST_RATE,
     FEE_PER_UNIT, MINIMUM_FEE, IMPACT_RATE, QUADRATIC,

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from foretrade.markets import ledger
 from foretrade.markets.accounts import new_accounts
 from foretrade.markets.costs import FREE, Costs
-from foretrade.markets.exchange import PRICE_FIELDS, make_exchange
+from foretrade.markets.exchange import EVENT_FIELDS, PRICE_FIELDS, make_exchange
 from foretrade.markets.rules import Rules
 from foretrade.markets.synthetic import random_walk
 from foretrade.markets.trading import QUOTE_FIELDS, WORK_FIELDS, new_workspace
@@ -59,6 +59,7 @@ class Account:
         values = {
             "mark": close,
             "fill": fill,
+            "valued": last,
             "years": years,
             "open": opens,
             "high": np.fmax(opens, close),
@@ -70,7 +71,8 @@ class Account:
         } | bar
         for k, name in enumerate(PRICE_FIELDS):
             self.exchange.prices[1, :, k] = values[name]
-        self.exchange.prices[0, :, 0] = last
+        for k, name in enumerate(EVENT_FIELDS):
+            self.exchange.events[1, :, k] = values[name]
         for name, value in {"target": targets, "stop_loss": stop, "take_profit": take}.items():
             self.work.view(name)[:, 0] = value
         self.books.put("row", np.uint64(0))
