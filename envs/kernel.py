@@ -41,7 +41,7 @@ def begin(address: int, which: Ints, wish: Floats, seen: Float32s) -> None:
         _begin(stage, np.uint64(n), wish, seen)
 
 
-@inlined
+@compiled_phase
 def _begin(stage: Stage, n: Index, wish: Floats, seen: Float32s) -> None:
     market, accounts, (s, ms), outcome = stage
     block, lane, terms = n // np.uint64(LANES), n % np.uint64(LANES), market.terms[0]
@@ -78,7 +78,7 @@ def advance(
         How many episodes ended; or, if entry ``k`` of ``actions`` is outside its space, ``−1 − k``, and
         nothing has happened.
     """
-    return _advance_blocks(stage_at(address), actions, restart, seen, first, last, False)
+    return _advance_blocks(stage_at(address), actions, restart, seen, first, last, ledger.step)
 
 
 @compiled
@@ -86,24 +86,24 @@ def advance_symbol(
     address: int, actions: Floats, restart: Bools, seen: Float32s, first: Index, last: Index
 ) -> int:
     """The same where there is one symbol."""
-    return _advance_blocks(stage_at(address), actions, restart, seen, first, last, True)
+    return _advance_blocks(stage_at(address), actions, restart, seen, first, last, ledger.step_one)
 
 
 @compiled
 def advance_one(address: int, actions: Floats, seen: Float32s) -> int:
     """The same for a stage's only account, in a third of the time: the code is short."""
-    return _advance_one(stage_at(address), actions, seen, False)
+    return _advance_one(stage_at(address), actions, seen, ledger.step)
 
 
 @compiled
 def advance_one_symbol(address: int, actions: Floats, seen: Float32s) -> int:
     """The same where there is one symbol."""
-    return _advance_one(stage_at(address), actions, seen, True)
+    return _advance_one(stage_at(address), actions, seen, ledger.step_one)
 
 
 @inlined
 def _advance_blocks(
-    stage: Stage, actions: Floats, restart: Bools, seen: Float32s, first: Index, last: Index, alone: bool
+    stage: Stage, actions: Floats, restart: Bools, seen: Float32s, first: Index, last: Index, step: Any
 ) -> int:
     accounts, outcome, symbols = stage.accounts, stage.outcome, len(stage.work.quotes)
     bad = _first_outside(actions, stage.market.limits, symbols, first, last)
@@ -111,7 +111,7 @@ def _advance_blocks(
         return -1 - bad
     ended = 0
     for block in range(np.uint64(first), np.uint64(last)):
-        ended += _advance(stage, block, ledger.lanes_of(accounts, block), actions, seen, alone)
+        ended += _advance(stage, block, ledger.lanes_of(accounts, block), actions, seen, step)
     if restart.size > 0:
         for who in range(np.uint64(first * LANES), np.uint64(min(last * LANES, accounts.total))):
             if restart[who]:
@@ -121,16 +121,16 @@ def _advance_blocks(
 
 
 @inlined
-def _advance_one(stage: Stage, actions: Floats, seen: Float32s, alone: bool) -> int:
+def _advance_one(stage: Stage, actions: Floats, seen: Float32s, step: Any) -> int:
     bad = _first_outside(actions, stage.market.limits, len(stage.work.quotes), 0, 1)
     if bad >= 0:
         return -1 - bad
-    return _advance(stage, np.uint64(0), np.uint64(1), actions, seen, alone)
+    return _advance(stage, np.uint64(0), np.uint64(1), actions, seen, step)
 
 
 @inlined
 def _advance(
-    stage: Stage, block: Index, lanes: Index, actions: Floats, seen: Float32s, alone: bool
+    stage: Stage, block: Index, lanes: Index, actions: Floats, seen: Float32s, step: Any
 ) -> int:
     market, accounts, (s, ms), outcome = stage
     none, n, terms, prices = np.uint64(0), block * np.uint64(LANES), market.terms[0], market.prices
@@ -140,7 +140,7 @@ def _advance(
     if terms.jump > 0.0:
         in_units = terms.sizing != exchange.WEIGHTS
         episodes.jump(hs, clock, ms, lanes, prices, market.blocks, market.landings, terms.jump, in_units)
-    ledger.step(a, hs, clock, s, ms, lanes, prices, market.events, market.rates, terms, alone, tells)
+    step(a, hs, clock, s, ms, lanes, prices, market.events, market.rates, terms, tells)
     rewards.pay(a, hs, clock, s, ms, lanes, market.reference, terms)
     ended = _finish(a, clock, s, lanes, n, outcome.rewards, outcome.terminated, outcome.truncated)
     observe(
@@ -160,7 +160,7 @@ def first_outside(actions: Floats, limits: Floats, symbols: int) -> int:
     return _first_outside(actions, limits, symbols, 0, len(actions) // LANES + 1)
 
 
-@inlined
+@compiled_phase
 def _first_outside(actions: Floats, limits: Floats, symbols: int, first: Index, last: Index) -> int:
     """Number of the first entry of the blocks' actions that is outside its space, or −1."""
     width, values = np.uint64(actions.shape[1]), actions.reshape(-1)

@@ -82,7 +82,7 @@ class Reward:
         return {"reward": CODES[self.name], **{name: getattr(self, name) for name in names}}
 
 
-@inlined
+@compiled_phase
 def pay(
     a: Floats, hs: Floats, clock: UInts, s: Floats, ms: Floats, lanes: Index, reference: Floats,
     terms: Any,

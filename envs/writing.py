@@ -63,7 +63,7 @@ def observe(
     _write_account(hs, s, ms, first, last, n, seen, length + np.uint64(current.shape[1]), terms.carries)
 
 
-@inlined
+@compiled_phase
 def _write_account(
     hs: Floats, s: Floats, ms: Floats, first: Index, last: Index, n: Index, seen: Float32s, at: Index,
     carries: bool,
@@ -100,7 +100,7 @@ def _write_money(s: Floats, j: Index, flat: Float32s, to: Index) -> None:
     flat[to + np.uint64(1)] = s[SEEN_CASH + j]
 
 
-@inlined
+@compiled_phase
 def _copy_rows(
     rows: Float32s, span: Index, clock: UInts, first: Index, last: Index, n: Index, seen: Float32s,
     at: Index,
@@ -168,7 +168,7 @@ def forget(s: Floats, ms: Floats, j: Index) -> None:
         m[REQUESTED + j] = m[ACHIEVED + j] = m[REASON + j] = 0.0
 
 
-@inlined
+@compiled_phase
 def _look_at_account(
     terms: Any, a: Floats, hs: Floats, s: Floats, ms: Floats, first: Index, last: Index
 ) -> None:

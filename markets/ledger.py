@@ -85,41 +85,52 @@ from foretrade.markets.trading import (
 )
 
 
-@inlined
+@compiled_phase
 def step(
-    a: Floats,
-    hs: Floats,
-    clock: UInts,
-    s: Floats,
-    ms: Floats,
-    lanes: Index,
-    prices: Floats,
-    events: Floats,
-    rates: Floats,
-    terms: Any,
-    alone: bool,
-    tells: bool,
-) -> None:
+    a: Floats, hs: Floats, clock: UInts, s: Floats, ms: Floats, lanes: Index, prices: Floats,
+    events: Floats, rates: Floats, terms: Any, tells: bool,
+) -> None:  # fmt: skip
     """Take the first ``lanes`` accounts of a block from their row's close to the next row's.
 
     Args:
-        alone: Whether there is one symbol: a constant of the program that uses this.
         tells: Whether anybody asks for what was achieved at the fill.
     """
+    _take_step(
+        a, hs, clock, s, ms, lanes, prices, events, rates, terms, tells, _accrue, _fill, _mark
+    )  # fmt: skip
+
+
+@compiled_phase
+def step_one(
+    a: Floats, hs: Floats, clock: UInts, s: Floats, ms: Floats, lanes: Index, prices: Floats,
+    events: Floats, rates: Floats, terms: Any, tells: bool,
+) -> None:  # fmt: skip
+    """The same, faster, where there is one symbol."""
+    _take_step(
+        a, hs, clock, s, ms, lanes, prices, events, rates, terms, tells, solo.accrue, solo.fill, solo.mark
+    )  # fmt: skip
+
+
+@inlined
+def _take_step(
+    a: Floats, hs: Floats, clock: UInts, s: Floats, ms: Floats, lanes: Index, prices: Floats,
+    events: Floats, rates: Floats, terms: Any, tells: bool, accrue: Any, fill: Any, mark: Any,
+) -> None:  # fmt: skip
+    """The order of events."""
     lay_out(a, clock, s, ms, lanes, prices, rates, terms)
     _clear(a, hs, s, ms, lanes, terms)
     for moment in range(3):  # the close before, the open, the close
         if moment == NEXT_OPEN:
             if terms.has_actions:
                 _corporate_actions(a, hs, clock, s, ms, lanes, events, terms.sizing != WEIGHTS)
-            _accrue(a, hs, s, ms, lanes, terms.compounds, alone)
+            accrue(a, hs, s, ms, lanes, terms)
         _exit(a, hs, clock, s, ms, lanes, events, terms, moment)
         if terms.fills == moment:
-            _fill(a, hs, s, ms, lanes, terms, alone, tells)
-    _mark(a, hs, s, ms, lanes, terms, alone)
+            fill(a, hs, s, ms, lanes, terms, tells)
+    mark(a, hs, s, ms, lanes, terms)
 
 
-@inlined
+@compiled_phase
 def _exit(
     a: Floats, hs: Floats, clock: UInts, s: Floats, ms: Floats, lanes: Index, events: Floats, terms: Any,
     moment: int,
@@ -179,18 +190,9 @@ def _corporate_actions(
             a[CASH + j] += paid
 
 
-@inlined
-def _accrue(
-    a: Floats, hs: Floats, s: Floats, ms: Floats, lanes: Index, compounds: bool, alone: bool
-) -> None:
-    if alone:
-        solo.accrue(a, hs[0], s, ms[0], lanes, compounds)
-    else:
-        _accrue_many(a, hs, s, ms, lanes, compounds)
-
-
 @compiled_phase
-def _accrue_many(a: Floats, hs: Floats, s: Floats, ms: Floats, lanes: Index, compounds: bool) -> None:
+def _accrue(a: Floats, hs: Floats, s: Floats, ms: Floats, lanes: Index, terms: Any) -> None:
+    compounds = terms.compounds
     first = ms[0]
     for i in range(len(hs)):
         h, m = hs[i], ms[i]
@@ -205,19 +207,9 @@ def _accrue_many(a: Floats, hs: Floats, s: Floats, ms: Floats, lanes: Index, com
         a[CASH + j] += interest - s[BORROW + j] - financing
 
 
-@inlined
-def _fill(
-    a: Floats, hs: Floats, s: Floats, ms: Floats, lanes: Index, terms: Any, alone: bool, tells: bool
-) -> None:
+@compiled_phase
+def _fill(a: Floats, hs: Floats, s: Floats, ms: Floats, lanes: Index, terms: Any, tells: bool) -> None:
     """Go to the fill prices, see whether the account still stands, and trade."""
-    if alone:
-        solo.fill(a, hs, s, ms, lanes, terms, tells)
-    else:
-        _fill_many(a, hs, s, ms, lanes, terms)
-
-
-@inlined
-def _fill_many(a: Floats, hs: Floats, s: Floats, ms: Floats, lanes: Index, terms: Any) -> None:
     for i in range(len(hs)):
         h, m = hs[i], ms[i]
         for j in range(lanes):
@@ -229,20 +221,12 @@ def _fill_many(a: Floats, hs: Floats, s: Floats, ms: Floats, lanes: Index, terms
     compounds, notional = terms.compounds, terms.notional
     for j in range(lanes):
         s[BASE + j] = s[NET + j] if compounds else notional
-    rebalance(a, hs, s, ms, lanes, terms)
-
-
-@inlined
-def _mark(a: Floats, hs: Floats, s: Floats, ms: Floats, lanes: Index, terms: Any, alone: bool) -> None:
-    """Value everything at the close, and check the margin."""
-    if alone:
-        solo.mark(a, hs, s, ms, lanes, terms)
-    else:
-        _mark_many(a, hs, s, ms, lanes, terms)
+    rebalance(a, hs, s, ms, lanes, terms, tells)
 
 
 @compiled_phase
-def _mark_many(a: Floats, hs: Floats, s: Floats, ms: Floats, lanes: Index, terms: Any) -> None:
+def _mark(a: Floats, hs: Floats, s: Floats, ms: Floats, lanes: Index, terms: Any) -> None:
+    """Value everything at the close, and check the margin."""
     for i in range(len(hs)):
         h, m = hs[i], ms[i]
         for j in range(lanes):
@@ -298,9 +282,9 @@ def step_block(accounts: Accounts, work: Workspace, exchange: Exchange) -> None:
     lanes, (prices, events, rates, terms) = lanes_of(accounts, np.uint64(0)), exchange
     s, ms = work
     if len(hs) == 1:
-        step(a, hs, clock, s, ms, lanes, prices, events, rates, terms[0], True, True)
+        step_one(a, hs, clock, s, ms, lanes, prices, events, rates, terms[0], True)
     else:
-        step(a, hs, clock, s, ms, lanes, prices, events, rates, terms[0], False, True)
+        step(a, hs, clock, s, ms, lanes, prices, events, rates, terms[0], True)
 
 
 @inlined

@@ -58,8 +58,10 @@ REASONS = (
 ROUNDS = 16  # to cut orders to what fits: what a cut saves in costs makes the next one smaller
 
 
-@inlined
-def rebalance(a: Floats, hs: Floats, s: Floats, ms: Floats, lanes: Index, terms: Any) -> None:
+@compiled_phase
+def rebalance(
+    a: Floats, hs: Floats, s: Floats, ms: Floats, lanes: Index, terms: Any, tells: bool
+) -> None:
     """Trade every symbol to its target, at the prices at which it is valued now.
 
     A weight is a fraction of the equity that is left **after** the costs of the trade.
@@ -70,10 +72,11 @@ def rebalance(a: Floats, hs: Floats, s: Floats, ms: Floats, lanes: Index, terms:
     if len(hs) > 1:
         _join(s, ms, lanes)
     settle(a, hs, s, ms, lanes, terms)
-    record(a, hs, s, ms, lanes, terms)
+    if tells:
+        record(a, hs, s, ms, lanes, terms)
 
 
-@inlined
+@compiled_phase
 def settle(a: Floats, hs: Floats, s: Floats, ms: Floats, lanes: Index, terms: Any) -> None:
     """Find the equity that the orders' costs leave, cut what does not fit, and trade."""
     has_volume = math.isfinite(terms.max_participation)
@@ -178,7 +181,7 @@ def _join(s: Floats, ms: Floats, lanes: Index) -> None:
             ms[i, GOES + j] = 1.0 if joins else ms[i, GOES + j]
 
 
-@inlined
+@compiled_phase
 def _cut_to_volume(hs: Floats, s: Floats, ms: Floats, lanes: Index, terms: Any) -> int:
     """Fix orders that are larger than the bar's volume allows at what it allows; how many."""
     cuts, share, lot = 0, terms.max_participation, terms.lot_size
@@ -281,7 +284,7 @@ def _equity_to_come(s: Floats, j: Index) -> float:
     return equity
 
 
-@inlined
+@compiled_phase
 def _execute(a: Floats, hs: Floats, s: Floats, ms: Floats, lanes: Index, terms: Any) -> None:
     for i in range(len(hs)):
         h, m = hs[i], ms[i]

@@ -77,9 +77,9 @@ def replay(
                 for j in range(lanes):
                     ms[i, TARGET + j] = targets[k, i, at + j]
             if len(hs) == 1:
-                ledger.step(a, hs, clock, s, ms, lanes, prices, events, rates, terms, True, False)
+                ledger.step_one(a, hs, clock, s, ms, lanes, prices, events, rates, terms, False)
             else:
-                ledger.step(a, hs, clock, s, ms, lanes, prices, events, rates, terms, False, False)
+                ledger.step(a, hs, clock, s, ms, lanes, prices, events, rates, terms, False)
             _note(a, s, ms, tally, lanes, at, k, record)
         hand_over(tally, record, at, lanes)
 
