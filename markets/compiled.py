@@ -26,6 +26,10 @@ OPTIONS: dict[str, Any] = {
 }
 
 
+UNSEEN: dict[str, Any] = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}
+"""Of functions that Python never calls; without a way in from there they compile faster."""
+
+
 def compiled(function: Function) -> Function:
     """Compile a function that Python calls, and several threads at once; the code is kept on disk."""
     return _jit(function, cache=True, nogil=True)
@@ -33,13 +37,13 @@ def compiled(function: Function) -> Function:
 
 def compiled_part(function: Function) -> Function:
     """Compile a function that kernels call; it is kept on disk as a part of them."""
-    return _jit(function)
+    return _jit(function, **UNSEEN)
 
 
 def compiled_phase(function: Function) -> Function:
     """The same for the phases of a step by the default settings: each kernel gets a copy of the machine
     code, in that for one account without the loops over accounts."""
-    return _jit(function, forceinline=True)
+    return _jit(function, forceinline=True, **UNSEEN)
 
 
 def inlined(function: Function) -> Function:
