@@ -16,12 +16,12 @@ from typing import Any
 import numpy as np
 
 from foretrade.markets.accounts import ALIVE, LANES, new_accounts
-from foretrade.markets.arrays import Bools, Floats, Ints
+from foretrade.markets.arrays import Bools, Floats, Ints, aligned
 from foretrade.markets.bars import Bars, DataError
 from foretrade.markets.costs import Costs
 from foretrade.markets.exchange import FILLS, Exchange, make_exchange
 from foretrade.markets.fills import Fill
-from foretrade.markets.fused import BOOKS, can_fuse, replay_fused
+from foretrade.markets.fused import BOOKS, COUNTED, GROUP, SCRATCH, can_fuse, replay_fused
 from foretrade.markets.orders import REASONS
 from foretrade.markets.replay import replay
 from foretrade.markets.rules import Rules
@@ -165,15 +165,18 @@ class _Play:
         record = Record(equity, np.empty((len(TALLY_FIELDS), strategies)), moments)
 
         def play(first: int, last: int) -> None:
-            tally = np.empty(len(TALLY_FIELDS) * LANES)
             given = (self.targets, self.cost_scale, self.rows.start, self.initial_equity, self.exchange)
             if self.fuses:
-                books = np.empty(len(BOOKS) * LANES)
-                if replay_fused(*given, books, tally, record, first, last):
+                group = min(GROUP, last - first)
+                books, tally = (aligned(group, len(names) * LANES) for names in (BOOKS, TALLY_FIELDS))
+                counts = aligned(group, len(COUNTED) * LANES).view(np.int64)
+                scratch = aligned(len(SCRATCH) * LANES)
+                if replay_fused(*given, books, counts, scratch, tally, record, first, last):
                     _check_finite(self.targets)
             else:
                 _check_finite(self.targets)
                 accounts, work = new_accounts(LANES, symbols), new_workspace(symbols)
+                tally = np.empty(len(TALLY_FIELDS) * LANES)
                 replay(*given, accounts, work, tally, record, first, last)
 
         _share_out(play, -(-strategies // LANES), self.threads)

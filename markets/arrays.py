@@ -16,6 +16,14 @@ Index: TypeAlias = int | np.uint64
 """Of compiled code; unsigned where it counts lanes, so that no index is tested for a negative value."""
 
 
+def aligned(*shape: int) -> Floats:
+    """An array that begins with a line of the cache: no vector of it straddles two."""
+    line = 64 // 8
+    memory = np.empty(int(np.prod(shape)) + line)
+    skipped = -(memory.ctypes.data // 8) % line
+    return memory[skipped : skipped + int(np.prod(shape))].reshape(shape)
+
+
 def read_only(array: AnyArray) -> AnyArray:
     """A C-contiguous copy that nobody can write to."""
     copy = np.array(array, order="C")

@@ -6,7 +6,7 @@ import math
 from typing import Any
 
 from foretrade.markets.accounts import UNITS
-from foretrade.markets.arithmetic import equity_after
+from foretrade.markets.arithmetic import cost_rate, slope_of
 from foretrade.markets.arrays import Floats, Index
 from foretrade.markets.compiled import compiled_phase, inlined
 from foretrade.markets.trading import (
@@ -21,6 +21,7 @@ from foretrade.markets.trading import (
     IMPACT_RATE,
     INVERSE_VOLUME,
     MINIMUM_FEE,
+    ORDER,
     QUADRATIC,
     SHARE,
     SLOPE,
@@ -71,16 +72,21 @@ def solve(hs: Floats, s: Floats, ms: Floats, lanes: Index, terms: Any) -> None:
 @inlined
 def _solve_linear(h: Floats, s: Floats, m: Floats, lanes: Index, all_proportional: bool) -> None:
     """One symbol at proportional costs needs no iteration; nor do its lanes without any others now,
-    whatever the other bars charge."""
+    whatever the other bars charge. ``m[ORDER]`` is NaN where the order follows from the equity alone."""
     for j in range(lanes):
         base, tilt = s[BASE + j], m[TILT + j]
-        unit_cost = m[VALUED + j] * (m[FEE_RATE + j] + m[HALF_SPREAD + j])
-        after = equity_after(m[GOAL + j] + tilt * base - h[UNITS + j], tilt, base, unit_cost)
+        unit_cost = m[VALUED + j] * cost_rate(m[FEE_RATE + j], m[HALF_SPREAD + j])
+        order = m[GOAL + j] + tilt * base - h[UNITS + j]
+        slope = slope_of(order, tilt, unit_cost)
+        order = order / slope
+        after = base - abs(order) * unit_cost if slope > 0.0 else -1.0
         after = after if m[GOES + j] > 0.0 else base
+        m[ORDER + j] = order
         if all_proportional:
             s[AFTER + j] = after
         else:
             extra = m[FEE_PER_UNIT + j] + m[MINIMUM_FEE + j] + m[IMPACT_RATE + j] + m[QUADRATIC + j]
+            m[ORDER + j] = order if extra == 0.0 else math.nan
             s[SHARE + j] = 1.0 if extra == 0.0 else 0.0
             s[AFTER + j] = after if extra == 0.0 else base
 

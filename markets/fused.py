@@ -1,31 +1,47 @@
 """The ledger's step for what sweeps ask for most: one symbol, weights, proportional costs.
 
-All strategies stand at the same bar, so prices and rates are numbers, and three loops over the lanes
-take the place of the ledger's phases. The arithmetic is that of ``arithmetic.py`` in the ledger's order,
-so the bits are the ledger's. More loops would move more memory; in a single one the chain of operations
-that wait for each other is too long for the processor to work on several lanes at once.
+All strategies stand at the same bar, so prices and rates are numbers, and a few short loops over the
+lanes take the place of the ledger's phases. The arithmetic is that of ``arithmetic.py`` in the ledger's
+order, so the bits are the ledger's.
+
+* A processor works on several lanes at once only while few operations wait for each other, so there are
+  four loops instead of one: accrue, aim, charge, settle.
+* In an *ordinary* bar of a block all accounts stand, can pay for their orders, and cannot be ruined by
+  them; one comparison of a lane, while it aims, tells. Loops that need not look are shorter. Where a
+  lane is not ordinary, the block takes the bar *carefully*, lane by lane whatever may happen.
+* A group of blocks takes a bar together: weights are read and equity written in the order in which they
+  lie in memory.
 """
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from foretrade.markets.accounts import ALIVE, LANES, RUINED, offsets
 from foretrade.markets.arithmetic import (
+    ROUNDING,
     borrowed,
     cash_after,
-    equity_after,
-    idle,
-    is_off,
+    cost_rate,
+    is_beyond,
     keeps_limit,
-    owed,
-    room_share,
+    slope_of,
+    within,
+    yielded,
 )
-from foretrade.markets.arrays import Floats, Index
+from foretrade.markets.arrays import Floats, Index, Ints
 from foretrade.markets.compiled import compiled, inlined
-from foretrade.markets.exchange import AT_FILL, AT_MARK, AT_YEARS, SAME_CLOSE, WEIGHTS, Exchange
+from foretrade.markets.exchange import (
+    AT_FILL,
+    AT_MARK,
+    AT_YEARS,
+    NEXT_CLOSE,
+    SAME_CLOSE,
+    WEIGHTS,
+    Exchange,
+)
 from foretrade.markets.orders import REASONS
 from foretrade.markets.tally import (
     COUNTS,
@@ -39,15 +55,28 @@ from foretrade.markets.tally import (
     tally_return,
 )
 
-BOOKS = ("cash", "units", "cost_scale", "order", "carry", "lost")
-CASH, UNITS, COST_SCALE, ORDER, CARRY, LOST = offsets(len(BOOKS))
+GROUP = 16  # blocks; what is kept of more would not fit the second cache
+TAME = 1e6  # leverage up to which rounding cannot turn an ordinary account's equity negative
+
+BOOKS = ("cash", "units", "cost_scale", "fallen")
+CASH, UNITS, COST_SCALE, FALLEN = offsets(len(BOOKS))  # FALLEN: how many, in the first lane
+SCRATCH = ("tilt", "order", "carry", "lost")
+TILT, ORDER, CARRY, LOST = offsets(len(SCRATCH))
+COUNTED = ("cut", "kept")  # whole numbers: see _ticks
+CUT, KEPT = offsets(len(COUNTED))
 LEVERAGE, BAND, COSTS, RUIN = (
     COUNTS + np.uint64(REASONS.index(name) * LANES) for name in ("leverage", "band", "costs", "ruin")
 )
 
 
 class Bar(NamedTuple):
-    """What all strategies share in a step: prices, rates of the step, and limits."""
+    """What all strategies share in a step: prices, rates of the step, and limits.
+
+    Args:
+        scale: The strategies' level of costs, or the highest.
+        room: The largest weight.
+        tame: How many times the equity a position may be worth in an ordinary account.
+    """
 
     valued: float
     fill: float
@@ -58,9 +87,11 @@ class Bar(NamedTuple):
     borrow: float
     financing: float
     interest: float
+    scale: float
     max_leverage: float
-    max_net: float
+    room: float
     no_trade_band: float
+    tame: float
 
 
 def can_fuse(exchange: Exchange, rows: range) -> bool:
@@ -88,6 +119,8 @@ def replay_fused(
     cash: float,
     exchange: Exchange,
     books: Floats,
+    counts: Ints,
+    scratch: Floats,
     tally: Floats,
     record: Record,
     first: int,
@@ -96,93 +129,177 @@ def replay_fused(
     """Do as :func:`foretrade.markets.replay.replay` does, if :func:`can_fuse` says so.
 
     Args:
-        books: Memory of one block, ``[BOOKS × LANES]``.
+        books: Memory of a group, ``[GROUP or fewer, BOOKS × LANES]``.
+        counts: Likewise, ``[GROUP or fewer, COUNTED × LANES]``.
+        scratch: Memory of one block, ``[SCRATCH × LANES]``.
+        tally: Memory of a group, ``[GROUP or fewer, TALLY_FIELDS × LANES]``.
 
     Returns:
-        How many targets are not finite; if there are any, the record is worth nothing.
+        How many targets are seen not to be finite; if any, the record is worth nothing.
     """
-    one, kept, strange = np.uint64(1), np.uint64(len(record.equity)), 0
-    for block in range(np.uint64(first), np.uint64(last)):
-        at = block * np.uint64(LANES)
-        lanes = min(np.uint64(targets.shape[2]) - at, np.uint64(LANES))
-        _open(books, tally, record.equity[np.uint64(0)][at:], cost_scale[at:], lanes, cash)
+    strange, limited = 0, False
+    carries, (scale, uniform) = _carries(exchange), _levels(cost_scale)
+    for j in range(np.uint64(len(scratch))):
+        scratch[j] = 0.0
+    for start in range(np.uint64(first), np.uint64(last), np.uint64(len(books))):
+        stop = min(start + np.uint64(len(books)), np.uint64(last))
+        for block in range(start, stop):
+            b, t, at, lanes = _block(books, tally, block, block - start, targets)
+            _open(
+                b,
+                t,
+                counts[block - start],
+                record.equity[np.uint64(0)][at:],
+                cost_scale[at:],
+                lanes,
+                cash,
+            )
         for k in range(np.uint64(len(targets))):
-            bar = _bar_at(exchange, np.uint64(row) + k + one)
-            weights = targets[k, np.uint64(0)][at:]
-            before, after = record.equity[k % kept][at:], record.equity[(k + one) % kept][at:]
-            fills_first = exchange.terms[0].fills == SAME_CLOSE
-            if not fills_first:
-                _accrue(books, tally, lanes, bar)
-            reaches = _reaches_limit(weights, lanes, bar)
-            strange += _count_strange(weights, lanes) if reaches else 0
-            if _aim(books, tally, weights, lanes, bar, reaches) > 0:
-                _refuse_unpaid(books, tally, lanes)
-            if fills_first:
-                lost = _settle(books, tally, before, after, lanes, bar, True)
-            else:
-                lost = _settle(books, tally, before, after, lanes, bar, False)
-            if lost > 0:
-                _liquidate(books, tally, before, after, lanes, bar, fills_first)
-            if record.moments:
-                for j in range(lanes):
-                    tally_return(tally, j, float(k + one), before[j], after[j])
-                    tally_drawdown(tally, j, after[j])
-            if lost > 0:
-                _close_lost(books, tally, lanes, float(k + one))
-        _close(tally, lanes, float(len(targets)))
-        hand_over(tally, record, at, lanes)
+            bar = _bar_at(exchange, np.uint64(row) + k + np.uint64(1), scale)
+            for block in range(start, stop):
+                b, t, at, lanes = _block(books, tally, block, block - start, targets)
+                weights = targets[k, np.uint64(0)][at:]
+                before = record.equity[k % np.uint64(len(record.equity))][at:]
+                after = record.equity[(k + np.uint64(1)) % np.uint64(len(record.equity))][at:]
+                fills = exchange.terms[0].fills
+                if carries & (fills != SAME_CLOSE):
+                    _accrue(b, t, scratch, lanes, bar, uniform)
+                ordinary = b[FALLEN] == 0.0
+                if ordinary:
+                    ordinary = _aim(b, t, counts[block - start], scratch, weights, lanes, bar, limited)
+                if ordinary:
+                    _charge(b, t, scratch, lanes, bar, uniform)
+                else:
+                    limited |= _reaches_limit(weights, lanes, bar)
+                    strange += _count_strange(weights, lanes)
+                    _orders(
+                        b, t, counts[block - start], scratch, weights, lanes, bar, True, True, True, 1
+                    )
+                    _charges(b, t, scratch, lanes, bar, False, True)
+                if ordinary & (fills == NEXT_CLOSE):
+                    lost = _settle(b, t, scratch, before, after, lanes, bar, uniform)
+                elif fills == SAME_CLOSE:
+                    lost = _trade(b, t, scratch, before, after, lanes, bar, False, True, True)
+                else:
+                    lost = _trade(b, t, scratch, before, after, lanes, bar, False, True, False)
+                if lost > 0:
+                    b[FALLEN] += lost
+                    _liquidate(b, t, scratch, before, after, lanes, bar, fills == SAME_CLOSE)
+                if record.moments:
+                    for j in range(lanes):
+                        tally_return(t, j, float(k + np.uint64(1)), before[j], after[j])
+                        tally_drawdown(t, j, after[j])
+                if lost > 0:
+                    _close_lost(t, scratch, lanes, float(k + np.uint64(1)))
+        for block in range(start, stop):
+            b, t, at, lanes = _block(books, tally, block, block - start, targets)
+            _close(t, counts[block - start], lanes, float(len(targets)))
+            hand_over(t, record, at, lanes)
     return int(strange)
 
 
 @inlined
+def _block(books: Floats, tally: Floats, block: Index, which: Index, targets: Floats) -> Any:
+    """Books and tally of a block, its first strategy, and how many it has."""
+    at = block * np.uint64(LANES)
+    return books[which], tally[which], at, min(np.uint64(targets.shape[2]) - at, np.uint64(LANES))
+
+
+@inlined
+def _carries(exchange: Exchange) -> bool:
+    """Whether positions or cash ever cost or earn anything by being carried."""
+    found = 0
+    for row in range(np.uint64(len(exchange.rates))):
+        for rate in range(np.uint64(2), np.uint64(5)):  # as costs.RATES
+            found += exchange.rates[row, np.uint64(0), rate] != 0.0
+    return found > 0
+
+
+@inlined
+def _levels(cost_scale: Floats) -> tuple[float, bool]:
+    """The highest level of costs, and whether it is everybody's."""
+    highest, others = cost_scale[0], 0
+    for j in range(np.uint64(len(cost_scale))):
+        highest = max(highest, cost_scale[j])
+        others += cost_scale[j] != cost_scale[0]
+    return highest, others == 0
+
+
+@inlined
 def _open(
-    books: Floats, t: Floats, equity: Floats, cost_scale: Floats, lanes: Index, cash: float
+    books: Floats, t: Floats, counts: Ints, equity: Floats, cost_scale: Floats, lanes: Index, cash: float
 ) -> None:
+    books[FALLEN] = 0.0
     for j in range(lanes):
         books[CASH + j] = equity[j] = cash
         books[UNITS + j] = 0.0
         books[COST_SCALE + j] = cost_scale[j]
+        counts[CUT + j] = counts[KEPT + j] = 0
         clear_tally(t, j, cash)
 
 
 @inlined
-def _close(t: Floats, lanes: Index, count: float) -> None:
+def _close(t: Floats, counts: Ints, lanes: Index, count: float) -> None:
     for j in range(lanes):
+        t[LEVERAGE + j] = float(counts[CUT + j])
+        t[BAND + j] = float(counts[KEPT + j])
         close_tally(t, j, count, ALIVE)
 
 
 @inlined
-def _bar_at(exchange: Exchange, row: Index) -> Bar:
+def _bar_at(exchange: Exchange, row: Index, scale: float) -> Bar:
     prices, terms = exchange.prices, exchange.terms[0]
     one, only = np.uint64(1), np.uint64(0)
     years, fill = prices[row, only, AT_YEARS], prices[row, only, AT_FILL]
     rates = exchange.rates[row if len(exchange.rates) > 1 else only, only]
+    room = min(terms.max_leverage, terms.max_net)
     return Bar(
         prices[row - one, only, AT_MARK], fill, 1.0 / fill, prices[row, only, AT_MARK],
         rates[0], rates[1], rates[2] * years, rates[3] * years, rates[4] * years,  # as costs.RATES
-        terms.max_leverage, terms.max_net, terms.no_trade_band,
+        scale, terms.max_leverage, room, terms.no_trade_band,
+        _tame(cost_rate(rates[0] * scale, rates[1] * scale), room),
     )  # fmt: skip
 
 
 @inlined
-def _accrue(books: Floats, t: Floats, lanes: Index, bar: Bar) -> None:
+def _tame(rate: float, room: float) -> float:
+    """How many times the equity a position may be worth so that no order costs more than half of it.
+
+    An order is worth at most the position and ``room`` times the equity, divided by a slope of at least
+    ``1 - rate room``.
+    """
+    most = 0.5 * (1.0 - rate * room) / rate - room
+    return min(most, TAME) if room < TAME else 0.0
+
+
+@inlined
+def _accrue(b: Floats, t: Floats, s: Floats, lanes: Index, bar: Bar, uniform: bool) -> None:
+    if uniform & (b[FALLEN] == 0.0):
+        _carry(b, t, s, lanes, bar, True, False)
+    else:
+        _carry(b, t, s, lanes, bar, False, True)
+
+
+@inlined
+def _carry(
+    b: Floats, t: Floats, s: Floats, lanes: Index, bar: Bar, uniform: bool, careful: bool
+) -> None:
     for j in range(lanes):
-        scale, cash = books[COST_SCALE + j], books[CASH + j]
-        borrow = borrowed(books[UNITS + j], bar.valued) * (bar.borrow * scale)
-        financing = owed(cash) * (bar.financing * scale)
-        interest = idle(cash) * bar.interest
-        books[CARRY + j] = borrow + financing - interest
-        books[CASH + j] = cash + (interest - borrow - financing) if t[OVER + j] == ALIVE else cash
+        scale, cash = (bar.scale if uniform else b[COST_SCALE + j]), b[CASH + j]
+        borrow = borrowed(b[UNITS + j], bar.valued) * (bar.borrow * scale)
+        earned = yielded(cash, bar.financing * scale, bar.interest) - borrow
+        s[CARRY + j] = -earned
+        stands = t[OVER + j] == ALIVE if careful else True
+        b[CASH + j] = cash + earned if stands else cash
 
 
 @inlined
 def _reaches_limit(weights: Floats, lanes: Index, bar: Bar) -> bool:
-    """Whether the limits may cut a target; the loop that follows is shorter if not."""
+    """Whether the limits cut a target; the loop is shorter where none did so far."""
     beyond = 0
     for j in range(lanes):
-        beyond += not abs(weights[j]) <= bar.max_leverage  # so is NaN
-    reaches: bool = (beyond > 0) | np.isfinite(bar.max_net)
-    return reaches
+        beyond += abs(weights[j]) > bar.room
+    return beyond > 0
 
 
 @inlined
@@ -194,109 +311,176 @@ def _count_strange(weights: Floats, lanes: Index) -> int:
 
 
 @inlined
-def _aim(books: Floats, t: Floats, weights: Floats, lanes: Index, bar: Bar, cuts: bool) -> int:
-    """Targets → orders, in a loop that is no longer than the rules ask for."""
+def _aim(
+    b: Floats, t: Floats, counts: Ints, s: Floats, weights: Floats, lanes: Index, bar: Bar, cuts: bool
+) -> bool:
+    """Orders of an ordinary bar; if it is none, as if nothing had been done."""
+    odd = 0
+    for one in (1, -1):  # the second takes back what the first has counted
+        odd = _ordinary_orders(b, t, counts, s, weights, lanes, bar, cuts, one)
+        if odd == 0:
+            break
+    return odd == 0
+
+
+@inlined
+def _ordinary_orders(
+    b: Floats,
+    t: Floats,
+    counts: Ints,
+    s: Floats,
+    weights: Floats,
+    lanes: Index,
+    bar: Bar,
+    cuts: bool,
+    one: int,
+) -> int:
+    """In a loop that is no longer than the rules ask for."""
     if bar.no_trade_band > 0.0:
         if cuts:
-            return _orders(books, t, weights, lanes, bar, True, True)
-        return _orders(books, t, weights, lanes, bar, False, True)
+            return _orders(b, t, counts, s, weights, lanes, bar, True, True, False, one)
+        return _orders(b, t, counts, s, weights, lanes, bar, False, True, False, one)
     if cuts:
-        return _orders(books, t, weights, lanes, bar, True, False)
-    return _orders(books, t, weights, lanes, bar, False, False)
+        return _orders(b, t, counts, s, weights, lanes, bar, True, False, False, one)
+    return _orders(b, t, counts, s, weights, lanes, bar, False, False, False, one)
 
 
 @inlined
 def _orders(
-    books: Floats, t: Floats, weights: Floats, lanes: Index, bar: Bar, cuts: bool, has_band: bool
-) -> int:
-    """Targets → orders, NaN where no equity can pay for one; how many of these."""
-    unpaid = 0
+    b: Floats, t: Floats, counts: Ints, s: Floats, weights: Floats, lanes: Index, bar: Bar,
+    cuts: bool, has_band: bool, careful: bool, one: int,
+) -> int:  # fmt: skip
+    """Targets → orders, were they free; how many lanes are not ordinary. Refusals count as ``one``."""
+    odd = 0
+    noise, band = ROUNDING * bar.inverse_fill, bar.no_trade_band * bar.inverse_fill
     for j in range(lanes):
-        units, scale, weight = books[UNITS + j], books[COST_SCALE + j], weights[j]
+        weight, units = weights[j], b[UNITS + j]
         value = units * bar.fill
-        base = books[CASH + j] + value
-        able = (t[OVER + j] == ALIVE) & (base > 0.0)
+        base = b[CASH + j] + value
+        able = (t[OVER + j] == ALIVE) & (base > 0.0) if careful else True
+        tame = abs(value) < bar.tame * base  # and so the equity is positive
+        odd += not (tame & (abs(weight) < np.inf if cuts else abs(weight) <= bar.room))  # so is NaN
         if cuts:
-            share = room_share(abs(weight), weight, 0.0, 0.0, bar.max_leverage, bar.max_net)
-            weight *= share
-            t[LEVERAGE + j] += 1.0 if (share < 1.0) & able else 0.0
-        away = weight * base - value
-        off = is_off(away, base)
-        goes = able & off
-        if has_band:
-            band = bar.no_trade_band if keeps_limit(abs(value), base, bar.max_leverage) else 0.0
-            in_band = off & (abs(away) <= band * base)
-            t[BAND + j] += 1.0 if in_band & able else 0.0
-            goes &= not in_band
+            cut = abs(weight) > bar.room * (1.0 + ROUNDING)
+            counts[CUT + j] += _ticks(cut & able, one)
+            weight = within(weight, bar.room)
         tilt = weight * bar.inverse_fill
-        unit_cost = bar.fill * (bar.fee * scale + bar.half_spread * scale)
-        after = equity_after(tilt * base - units, tilt, base, unit_cost)
-        unpaid += goes & (after <= 0.0)
-        order = tilt * after - units if after > 0.0 else np.nan
-        books[ORDER + j] = order if goes else 0.0
-    return unpaid
+        away = tilt * base - units
+        off = goes = is_beyond(away, noise, base)
+        if has_band:
+            keeps = keeps_limit(abs(value), base, bar.max_leverage)
+            in_band = off & keeps & (not is_beyond(away, band, base))
+            counts[KEPT + j] += _ticks(in_band & able, one)
+            goes = off & (not in_band)
+        s[TILT + j] = tilt
+        s[ORDER + j] = away if goes & able else 0.0
+    return odd
 
 
 @inlined
-def _refuse_unpaid(books: Floats, t: Floats, lanes: Index) -> None:
+def _ticks(happens: bool, one: int) -> int:
+    """``one`` or 0. A choice between floats to add would become a branch, and that a store with a mask,
+    which takes longer than all the rest of a loop."""
+    ticks: int = -np.int64(happens) & one
+    return ticks
+
+
+@inlined
+def _charge(b: Floats, t: Floats, s: Floats, lanes: Index, bar: Bar, uniform: bool) -> None:
+    if uniform:
+        _charges(b, t, s, lanes, bar, True, False)
+    else:
+        _charges(b, t, s, lanes, bar, False, False)
+
+
+@inlined
+def _charges(
+    b: Floats, t: Floats, s: Floats, lanes: Index, bar: Bar, uniform: bool, careful: bool
+) -> None:
+    """Orders as they are after their costs; refuse those that no equity can pay for."""
     for j in range(lanes):
-        if np.isnan(books[ORDER + j]):
-            books[ORDER + j] = 0.0
-            t[COSTS + j] += 1.0
+        tilt, away = s[TILT + j], s[ORDER + j]
+        unit_cost = bar.fill * _rate(bar, bar.scale if uniform else b[COST_SCALE + j])
+        slope = slope_of(away, tilt, unit_cost)
+        order = away / slope
+        if careful:
+            left = b[CASH + j] + b[UNITS + j] * bar.fill - abs(order) * unit_cost
+            refused = (away != 0.0) & (not ((slope > 0.0) & (left > 0.0)))
+            t[COSTS + j] += 1.0 if refused else 0.0
+            order = 0.0 if refused else order
+        s[ORDER + j] = order
+
+
+@inlined
+def _rate(bar: Bar, scale: float) -> float:
+    return cost_rate(bar.fee * scale, bar.half_spread * scale)
 
 
 @inlined
 def _settle(
-    books: Floats, t: Floats, before: Floats, after: Floats, lanes: Index, bar: Bar, accrues: bool
+    b: Floats, t: Floats, s: Floats, before: Floats, after: Floats, lanes: Index, bar: Bar, uniform: bool
 ) -> int:
+    """Trade and mark, where nothing can go wrong any more."""
+    if uniform:
+        return _trade(b, t, s, before, after, lanes, bar, True, False, False)
+    return _trade(b, t, s, before, after, lanes, bar, False, False, False)
+
+
+@inlined
+def _trade(
+    b: Floats, t: Floats, s: Floats, before: Floats, after: Floats, lanes: Index, bar: Bar,
+    uniform: bool, careful: bool, accrues: bool,
+) -> int:  # fmt: skip
     """Trade, and mark; how many accounts were lost."""
     lost = 0
     for j in range(lanes):
-        scale, order, stands = books[COST_SCALE + j], books[ORDER + j], t[OVER + j] == ALIVE
+        scale, order = (bar.scale if uniform else b[COST_SCALE + j]), s[ORDER + j]
+        stands = t[OVER + j] == ALIVE if careful else True
         notional = abs(order) * bar.fill
-        paid = notional * (bar.fee * scale) + notional * (bar.half_spread * scale)
-        cash = cash_after(books[CASH + j], order, bar.fill, paid)
-        units = books[UNITS + j] + order
+        paid = notional * _rate(bar, scale)
+        cash = cash_after(b[CASH + j], order, bar.fill, paid)
+        units = b[UNITS + j] + order
+        carry = s[CARRY + j]
         ruined = (order == 0.0) & (cash + units * bar.fill <= 0.0)
-        carry = books[CARRY + j]
         if accrues:
             ruined = False  # it would have been at the mark before
             borrow = borrowed(units, bar.valued) * (bar.borrow * scale)
-            financing = owed(cash) * (bar.financing * scale)
-            interest = idle(cash) * bar.interest
-            carry = borrow + financing - interest
-            cash = cash + (interest - borrow - financing) if stands else cash
+            earned = yielded(cash, bar.financing * scale, bar.interest) - borrow
+            carry = -earned
+            cash = cash + earned if stands else cash
         equity = cash + units * bar.mark
-        lost += stands & (ruined | (equity <= 0.0))
-        books[CASH + j] = cash
-        books[UNITS + j] = units
+        if careful:
+            lost += stands & (ruined | (equity <= 0.0))
+        b[CASH + j] = cash
+        b[UNITS + j] = units
         after[j] = equity
-        tally_flows(t, j, before[j], notional, paid + carry)
+        tally_flows(t, j, before[j], notional, paid + carry, stands)
     return lost
 
 
 @inlined
 def _liquidate(
-    books: Floats, t: Floats, before: Floats, after: Floats, lanes: Index, bar: Bar, fills_first: bool
-) -> None:
+    b: Floats, t: Floats, s: Floats, before: Floats, after: Floats, lanes: Index, bar: Bar,
+    fills_first: bool,
+) -> None:  # fmt: skip
     """Sell what lost accounts hold, at the price at which their equity was not positive."""
     for j in range(lanes):
-        cash, units = books[CASH + j], books[UNITS + j]
-        ruined = (books[ORDER + j] == 0.0) & (cash + units * bar.fill <= 0.0) & (not fills_first)
+        cash, units = b[CASH + j], b[UNITS + j]
+        ruined = (s[ORDER + j] == 0.0) & (cash + units * bar.fill <= 0.0) & (not fills_first)
         gone = (t[OVER + j] == ALIVE) & (ruined | (after[j] <= 0.0))
-        books[LOST + j] = 1.0 if gone else 0.0
+        s[LOST + j] = 1.0 if gone else 0.0
         if gone:
-            price, scale = (bar.fill if ruined else bar.mark), books[COST_SCALE + j]
+            price = bar.fill if ruined else bar.mark
             notional = abs(units) * price
-            paid = notional * (bar.fee * scale) + notional * (bar.half_spread * scale)
-            books[CASH + j] = after[j] = cash_after(cash, -units, price, paid)
-            books[UNITS + j] = 0.0
+            paid = notional * _rate(bar, b[COST_SCALE + j])
+            b[CASH + j] = after[j] = cash_after(cash, -units, price, paid)
+            b[UNITS + j] = 0.0
             t[RUIN + j] += 1.0
-            tally_flows(t, j, before[j], notional, paid)
+            tally_flows(t, j, before[j], notional, paid, True)
 
 
 @inlined
-def _close_lost(books: Floats, t: Floats, lanes: Index, count: float) -> None:
+def _close_lost(t: Floats, s: Floats, lanes: Index, count: float) -> None:
     for j in range(lanes):
-        if books[LOST + j] > 0.0:
+        if s[LOST + j] > 0.0:
             close_tally(t, j, count, RUINED)

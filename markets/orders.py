@@ -6,7 +6,7 @@ import math
 from typing import Any
 
 from foretrade.markets.accounts import ALIVE, CASH, PENDING, STATUS, UNITS
-from foretrade.markets.arithmetic import ROUNDING, is_off, keeps_limit, room_share
+from foretrade.markets.arithmetic import ROUNDING, is_beyond, keeps_limit, room_share, within
 from foretrade.markets.arrays import Floats, Index
 from foretrade.markets.compiled import compiled_part, compiled_phase, inlined
 from foretrade.markets.equation import solve
@@ -30,6 +30,7 @@ from foretrade.markets.trading import (
     KEPT,
     LIMIT,
     NET,
+    ORDER,
     OUT,
     REASON,
     REQUESTED,
@@ -122,23 +123,25 @@ def _aim(a: Floats, hs: Floats, s: Floats, ms: Floats, lanes: Index, terms: Any)
     """Orders as ``goal + tilt × equity after costs − units``, where there is to be one."""
     by_weight, compounds, carries = terms.sizing == WEIGHTS, terms.compounds, terms.carries
     minimum, max_leverage = terms.minimum_order, terms.max_leverage
+    clips, room = by_weight & (len(hs) == 1), min(max_leverage, terms.max_net)
     for i in range(len(hs)):
         h, m = hs[i], ms[i]
         for j in range(lanes):
             price, base, held, limit = m[VALUED + j], s[BASE + j], h[UNITS + j], s[LIMIT + j]
             fillable = m[GOES + j] > 0.0
             weight = m[WEIGHT + j] * limit
-            away = weight * base - held * price
-            off = is_off(away, base)
-            band = 0.0 if carries & (h[PENDING + j] != 0.0) else s[BAND + j]
-            in_band = off & (abs(away) <= band * base)
-            small = off & (not in_band) & (abs(away) < minimum)
-            small &= keeps_limit(s[HELD + j], base, max_leverage)
-            goes = fillable & off & (not in_band) & (not small)
+            weight = within(m[WEIGHT + j], room) if clips else weight
             floats = by_weight | (limit < 1.0)  # else the number of units is known exactly
             tilt = weight * m[INVERSE + j] if compounds & floats else 0.0
             goal = weight * base * m[INVERSE + j] if floats else m[GOAL + j]
             goal = 0.0 if compounds & floats else goal
+            away = goal + tilt * base - held
+            off = is_beyond(away, ROUNDING * m[INVERSE + j], base)
+            band = 0.0 if carries & (h[PENDING + j] != 0.0) else s[BAND + j]
+            in_band = off & (not is_beyond(away, band * m[INVERSE + j], base))
+            small = off & (not in_band) & (abs(away) * price < minimum)
+            small &= keeps_limit(s[HELD + j], base, max_leverage)
+            goes = fillable & off & (not in_band) & (not small)
             m[GOAL + j] = goal
             m[TILT + j] = tilt
             m[GOES + j] = 1.0 if goes else 0.0
@@ -247,7 +250,7 @@ def _equity_to_come(s: Floats, j: Index) -> float:
 def _execute(a: Floats, hs: Floats, s: Floats, ms: Floats, lanes: Index, terms: Any) -> None:
     carries, compounds, lot = terms.carries, terms.compounds, terms.lot_size
     minimum = terms.minimum_order
-    in_lots = lot > 0.0
+    in_lots, solved = lot > 0.0, compounds & (len(hs) == 1)
     lot = lot if in_lots else 1.0
     for i in range(len(hs)):
         h, m = hs[i], ms[i]
@@ -255,6 +258,7 @@ def _execute(a: Floats, hs: Floats, s: Floats, ms: Floats, lanes: Index, terms: 
             held, after = h[UNITS + j], s[AFTER + j]
             goes, broke = m[GOES + j] > 0.0, compounds & (after <= 0.0)
             order = m[GOAL + j] + m[TILT + j] * after - held
+            order = m[ORDER + j] if solved & (m[ORDER + j] == m[ORDER + j]) else order  # not NaN
             whole = math.copysign(math.floor(abs(held + order) / lot + ROUNDING) * lot, held + order)
             rounded = whole - held if in_lots else order
             m[REASON + j] += COSTS_EXCEED if goes & broke else 0.0

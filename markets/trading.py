@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from foretrade.markets.accounts import CASH, ENTRY, HELD_BARS, LANES, PENDING, UNITS, offsets
-from foretrade.markets.arithmetic import cash_after
+from foretrade.markets.arithmetic import cash_after, cost_rate
 from foretrade.markets.arrays import Floats, Index
 from foretrade.markets.compiled import compiled_part, inlined
 
@@ -24,7 +24,7 @@ WORK_FIELDS = (
 QUOTE_FIELDS = (
     "requested", "achieved", "reason", "target", "stop_loss", "take_profit",
     "valued", "mark", "fill", "open", "high", "low", "inverse_volume", "volume", "delisted", "out",
-    "weight", "goal", "tilt", "goes", "kept", "exit", "inverse",
+    "weight", "goal", "tilt", "order", "goes", "kept", "exit", "inverse",
     "fee_rate", "half_spread", "borrow_rate", "financing_rate", "interest_rate",
     "fee_per_unit", "minimum_fee", "impact_rate", "quadratic",
     "seen_weight", "seen_unrealised", "seen_held", "seen_pending",
@@ -38,7 +38,7 @@ QUOTE_FIELDS = (
 (
     REQUESTED, ACHIEVED, REASON, TARGET, STOP_LOSS, TAKE_PROFIT,
     VALUED, MARK, FILL, OPEN, HIGH, LOW, INVERSE_VOLUME, VOLUME, DELISTED, OUT,
-    WEIGHT, GOAL, TILT, GOES, KEPT, EXIT, INVERSE,
+    WEIGHT, GOAL, TILT, ORDER, GOES, KEPT, EXIT, INVERSE,
     FEE_RATE, HALF_SPREAD, BORROW_RATE, FINANCING_RATE, INTEREST_RATE,
     FEE_PER_UNIT, MINIMUM_FEE, IMPACT_RATE, QUADRATIC,
     SEEN_WEIGHT, SEEN_UNREALISED, SEEN_HELD, SEEN_PENDING,
@@ -87,7 +87,8 @@ def trade(
     price, size, held = m[VALUED + j], abs(order), h[UNITS + j]
     notional = size * price
     least = m[MINIMUM_FEE + j] if size > 0.0 else 0.0
-    fee = notional * m[FEE_RATE + j] + size * m[FEE_PER_UNIT + j]
+    by_rate = notional * m[FEE_RATE + j]
+    fee = by_rate + size * m[FEE_PER_UNIT + j]
     fee = fee if fee > least else least
     spread = notional * m[HALF_SPREAD + j]
     participation = min(size * m[INVERSE_VOLUME + j], 1.0)
@@ -99,7 +100,8 @@ def trade(
     s[SPREAD + j] += spread
     s[IMPACT + j] += impact
     s[TRADED + j] += notional
-    a[CASH + j] = cash_after(a[CASH + j], order, price, fee + spread + impact)
+    paid = notional * cost_rate(m[FEE_RATE + j], m[HALF_SPREAD + j]) + (fee - by_rate) + impact
+    a[CASH + j] = cash_after(a[CASH + j], order, price, paid)
     units, entry = held + order, h[ENTRY + j]
     averaged = (entry * held + price * order) / units
     entry = averaged if abs(units) > abs(held) else entry
