@@ -16,12 +16,12 @@ from typing import Any
 import numpy as np
 
 from foretrade.markets.accounts import ALIVE, LANES, new_accounts
-from foretrade.markets.arrays import Bools, Floats, Ints, aligned
+from foretrade.markets.arrays import Bools, Floats, Ints
 from foretrade.markets.bars import Bars, DataError
 from foretrade.markets.costs import Costs
 from foretrade.markets.exchange import FILLS, Exchange, make_exchange
 from foretrade.markets.fills import Fill
-from foretrade.markets.fused import BOOKS, COUNTED, GROUP, SCRATCH, can_fuse, replay_fused
+from foretrade.markets.fused import can_fuse, new_group, replay_fused
 from foretrade.markets.orders import REASONS
 from foretrade.markets.replay import replay
 from foretrade.markets.rules import Rules
@@ -167,11 +167,7 @@ class _Play:
         def play(first: int, last: int) -> None:
             given = (self.targets, self.cost_scale, self.rows.start, self.initial_equity, self.exchange)
             if self.fuses:
-                group = min(GROUP, last - first)
-                books, tally = (aligned(group, len(names) * LANES) for names in (BOOKS, TALLY_FIELDS))
-                counts = aligned(group, len(COUNTED) * LANES).view(np.int64)
-                scratch = aligned(len(SCRATCH) * LANES)
-                if replay_fused(*given, books, counts, scratch, tally, record, first, last):
+                if replay_fused(*given, new_group(last - first), record, first, last):
                     _check_finite(self.targets)
             else:
                 _check_finite(self.targets)

@@ -33,8 +33,7 @@ def idle(cash: float) -> float:
 
 @inlined
 def yielded(cash: float, financing: float, interest: float) -> float:
-    """What cash earns for a step: :func:`idle` at the one rate, or less than nothing, :func:`owed` at the
-    other."""
+    """What cash earns in a step: as :func:`idle` at one rate, or as :func:`owed` at the other."""
     return cash * (financing if cash < 0.0 else interest)
 
 

@@ -1,5 +1,6 @@
 """The kinds of array that pass between modules."""
 
+import math
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -18,10 +19,10 @@ Index: TypeAlias = int | np.uint64
 
 def aligned(*shape: int) -> Floats:
     """An array that begins with a line of the cache: no vector of it straddles two."""
-    line = 64 // 8
-    memory = np.empty(int(np.prod(shape)) + line)
+    count, line = math.prod(shape), 64 // 8
+    memory = np.empty(count + line)
     skipped = -(memory.ctypes.data // 8) % line
-    return memory[skipped : skipped + int(np.prod(shape))].reshape(shape)
+    return memory[skipped : skipped + count].reshape(shape)
 
 
 def read_only(array: AnyArray) -> AnyArray:
