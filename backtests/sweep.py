@@ -21,7 +21,7 @@ from foretrade.markets.bars import Bars, DataError
 from foretrade.markets.costs import Costs
 from foretrade.markets.exchange import FILLS, Exchange, make_exchange
 from foretrade.markets.fills import Fill
-from foretrade.markets.fused import BOOKS, can_fuse, replay_fused
+from foretrade.markets.fused import can_fuse, new_group, replay_fused
 from foretrade.markets.orders import REASONS
 from foretrade.markets.replay import replay
 from foretrade.markets.rules import Rules
@@ -165,15 +165,14 @@ class _Play:
         record = Record(equity, np.empty((len(TALLY_FIELDS), strategies)), moments)
 
         def play(first: int, last: int) -> None:
-            tally = np.empty(len(TALLY_FIELDS) * LANES)
             given = (self.targets, self.cost_scale, self.rows.start, self.initial_equity, self.exchange)
             if self.fuses:
-                books = np.empty(len(BOOKS) * LANES)
-                if replay_fused(*given, books, tally, record, first, last):
+                if replay_fused(*given, new_group(last - first), record, first, last):
                     _check_finite(self.targets)
             else:
                 _check_finite(self.targets)
                 accounts, work = new_accounts(LANES, symbols), new_workspace(symbols)
+                tally = np.empty(len(TALLY_FIELDS) * LANES)
                 replay(*given, accounts, work, tally, record, first, last)
 
         _share_out(play, -(-strategies // LANES), self.threads)

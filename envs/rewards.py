@@ -12,7 +12,7 @@ import numpy as np
 
 from foretrade.markets.accounts import EQUITY, MEMORY, MEMORY2, PEAK, ROW, STEPS, UNITS
 from foretrade.markets.arrays import Floats, Index, UInts
-from foretrade.markets.compiled import compiled_part, compiled_phase, inlined
+from foretrade.markets.compiled import compiled_part, compiled_phase
 from foretrade.markets.trading import BASE, BEFORE, COST, MARK, NET, REWARD, TRADED
 
 RewardName: TypeAlias = Literal[

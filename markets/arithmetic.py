@@ -32,19 +32,32 @@ def idle(cash: float) -> float:
 
 
 @inlined
+def yielded(cash: float, financing: float, interest: float) -> float:
+    """What cash earns in a step: as :func:`idle` at one rate, or as :func:`owed` at the other."""
+    return cash * (financing if cash < 0.0 else interest)
+
+
+@inlined
 def room_share(
     gross: float, net: float, frozen: float, frozen_net: float, max_leverage: float, max_net: float
 ) -> float:
     """The largest part of target weights that fits beside positions that stay as they are."""
     room = max_leverage - frozen
-    share = room / gross if gross > room else 1.0
+    share = room / gross if gross > room * (1.0 + ROUNDING) else 1.0
     total = frozen_net + net
     edge = max_net if total > 0.0 else -max_net
-    outwards = (abs(total) > max_net) & (net * total > 0.0)  # else the targets bring the net inwards
+    outwards = net * total > 0.0  # else the targets bring the net inwards
+    outwards &= abs(total) > max_net * (1.0 + ROUNDING)
     by_net = (edge - frozen_net) / net if outwards else 1.0
     share = share if share < by_net else by_net
-    share = 1.0 if share > 1.0 - ROUNDING else share
     return share if share > 0.0 else 0.0
+
+
+@inlined
+def within(weight: float, room: float) -> float:
+    """The weight, or the largest on its side that there is room for."""
+    weight = weight if weight < room else room
+    return weight if weight > -room else -room
 
 
 @inlined
@@ -55,22 +68,28 @@ def keeps_limit(gross: float, base: float, max_leverage: float) -> bool:
 
 
 @inlined
-def is_off(away: float, base: float) -> bool:
-    """Whether a position is ``away`` from its target by more than rounding, in money."""
-    off: bool = abs(away) > ROUNDING * base
-    return off
+def is_beyond(away: float, part: float, base: float) -> bool:
+    """Whether a position is more units ``away`` from its target than ``part`` units for each unit of
+    equity."""
+    beyond: bool = abs(away) > part * base
+    return beyond
 
 
 @inlined
-def equity_after(order: float, tilt: float, base: float, unit_cost: float) -> float:
-    """Equity ``e`` that an order of ``order + tilt (e − base)`` units leaves, at a cost of each unit.
+def slope_of(order: float, tilt: float, unit_cost: float) -> float:
+    """Units less to trade for each unit traded: its cost lowers the equity that the weight is held of.
 
-    The order keeps its side while ``e`` falls from ``base``, so ``e + unit_cost |…| = base`` is linear.
-    Not positive if no equity can pay for the order.
+    An order of ``order + tilt (e − base)`` units, where ``e`` is the equity that it leaves, keeps its
+    side while ``e`` falls from ``base``; so ``e + unit_cost |…| = base`` is linear, and solved by
+    ``order / slope`` units. No equity can pay for the order if the slope is not positive.
     """
-    slope = 1.0 + unit_cost * (tilt if order >= 0.0 else -tilt)
-    after = base - abs(order) * unit_cost / slope
-    return after if slope > 0.0 else -1.0
+    return 1.0 + unit_cost * (tilt if order >= 0.0 else -tilt)
+
+
+@inlined
+def cost_rate(fee: float, half_spread: float) -> float:
+    """What an order at proportional costs pays of its notional."""
+    return fee + half_spread
 
 
 @inlined

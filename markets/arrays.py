@@ -1,5 +1,6 @@
 """The kinds of array that pass between modules."""
 
+import math
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -16,14 +17,17 @@ Index: TypeAlias = int | np.uint64
 """Of compiled code; unsigned where it counts lanes, so that no index is tested for a negative value."""
 
 
-LINE_BYTES = 64
+def aligned(*shape: int) -> Floats:
+    """An array that begins with a line of the cache: no vector and no row as long is in two."""
+    count, line = math.prod(shape), 64 // 8
+    memory = np.empty(count + line)
+    skipped = -(memory.ctypes.data // 8) % line
+    return memory[skipped : skipped + count].reshape(shape)
 
 
-def in_lines(array: AnyArray) -> AnyArray:
-    """A C-contiguous copy that begins at a line of the cache, so that rows as long as one are in one."""
-    memory = np.empty(array.nbytes + LINE_BYTES, dtype=np.uint8)
-    start = -memory.ctypes.data % LINE_BYTES
-    copy: AnyArray = memory[start : start + array.nbytes].view(array.dtype).reshape(array.shape)
+def in_lines(array: Floats) -> Floats:
+    """A copy that is :func:`aligned`."""
+    copy = aligned(*array.shape)
     copy[...] = array
     return copy
 

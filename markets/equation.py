@@ -6,7 +6,7 @@ import math
 from typing import Any
 
 from foretrade.markets.accounts import UNITS
-from foretrade.markets.arithmetic import equity_after
+from foretrade.markets.arithmetic import cost_rate, slope_of
 from foretrade.markets.arrays import Floats, Index
 from foretrade.markets.compiled import choose, compiled_phase, inlined
 from foretrade.markets.trading import (
@@ -21,6 +21,7 @@ from foretrade.markets.trading import (
     IMPACT_RATE,
     INVERSE_VOLUME,
     MINIMUM_FEE,
+    ORDER,
     QUADRATIC,
     SHARE,
     SLOPE,
@@ -51,11 +52,18 @@ def solve(hs: Floats, s: Floats, ms: Floats, lanes: Index, terms: Any) -> None:
 
 @inlined
 def _solve_one(h: Floats, s: Floats, m: Floats, lanes: Index, proportional: bool) -> None:
-    """One symbol at proportional costs has a closed form; others begin from there: they leave less."""
+    """One symbol at proportional costs has a closed form; others begin from there: they leave less.
+
+    ``m[ORDER]`` becomes NaN where the order follows from the equity alone.
+    """
     for j in range(lanes):
         base, tilt, goes = s[BASE + j], m[TILT + j], m[GOES + j] > 0.0
-        unit_cost = m[VALUED + j] * (m[FEE_RATE + j] + m[HALF_SPREAD + j])
-        after = equity_after(m[GOAL + j] + tilt * base - h[UNITS + j], tilt, base, unit_cost)
+        unit_cost = m[VALUED + j] * cost_rate(m[FEE_RATE + j], m[HALF_SPREAD + j])
+        order = m[GOAL + j] + tilt * base - h[UNITS + j]
+        slope = slope_of(order, tilt, unit_cost)
+        order = order / slope
+        after = choose(slope > 0.0, base - abs(order) * unit_cost, -1.0)
+        m[ORDER + j] = order
         s[AFTER + j] = choose(goes, after, base)
         s[SHARE + j] = choose(goes & (after > 0.0), 0.0, 1.0)  # whose equation is solved
     if not proportional:
@@ -83,6 +91,7 @@ def _approach(h: Floats, s: Floats, m: Floats, lanes: Index) -> int:
         rootless = solves & (slope <= 0.0) & (cost > 0.0)  # no equity can pay for these
         s[AFTER + j] = after - choose(rootless, after + 1.0, choose(falls, step, 0.0))
         s[SHARE + j] = choose(falls & bends, 0.0, 1.0)
+        m[ORDER + j] += choose(falls, math.nan, 0.0)
         falling += falls & bends
     return falling
 

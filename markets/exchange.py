@@ -130,8 +130,10 @@ def _check_impact(costs: Costs, rules: Rules, bars: Bars) -> None:
             "impact_bps needs Rules.max_participation of at most 1: the square-root law says nothing "
             "of orders larger than the bar's volume"
         )
+    if rules.max_participation is None:
+        return
     traded = np.nan_to_num(bars.volume).any(axis=0)
-    if rules.max_participation is not None and not traded.all():
+    if not traded.all():
         silent = bars.symbols[int((~traded).argmax())]
         raise DataError(
             f"{bars.source}: {silent} has no volume in any bar, so that max_participation would let "

@@ -1,9 +1,8 @@
 """The ledger's step for what sweeps ask for most: one symbol, weights, proportional costs.
 
-All strategies stand at the same bar, so prices and rates are numbers, and three loops over the lanes
-take the place of the ledger's phases. The arithmetic is that of ``arithmetic.py`` in the ledger's order,
-so the bits are the ledger's. More loops would move more memory; in a single one the chain of operations
-that wait for each other is too long for the processor to work on several lanes at once.
+A few short loops over the lanes (``fused_loops.py``) take the place of the ledger's phases, and have its
+bits. A group of blocks takes a bar together: weights are read and equity is written in the order in
+which they lie in memory.
 """
 
 from __future__ import annotations
@@ -12,55 +11,62 @@ from typing import NamedTuple
 
 import numpy as np
 
-from foretrade.markets.accounts import ALIVE, LANES, RUINED, offsets
-from foretrade.markets.arithmetic import (
-    borrowed,
-    cash_after,
-    equity_after,
-    idle,
-    is_off,
-    keeps_limit,
-    owed,
-    room_share,
+from foretrade.markets.accounts import LANES
+from foretrade.markets.arithmetic import cost_rate
+from foretrade.markets.arrays import Floats, Index, Ints, aligned
+from foretrade.markets.compiled import compiled, compiled_part, inlined
+from foretrade.markets.exchange import (
+    AT_FILL,
+    AT_MARK,
+    AT_YEARS,
+    NEXT_CLOSE,
+    SAME_CLOSE,
+    WEIGHTS,
+    Exchange,
 )
-from foretrade.markets.arrays import Floats, Index
-from foretrade.markets.compiled import compiled, inlined
-from foretrade.markets.exchange import AT_FILL, AT_MARK, AT_YEARS, SAME_CLOSE, WEIGHTS, Exchange
-from foretrade.markets.orders import REASONS
-from foretrade.markets.tally import (
-    COUNTS,
-    OVER,
-    Record,
-    clear_tally,
-    close_tally,
-    hand_over,
-    tally_drawdown,
-    tally_flows,
-    tally_return,
+from foretrade.markets.fused_loops import (
+    BOOKS,
+    COUNTED,
+    FALLEN,
+    SCRATCH,
+    Bar,
+    Block,
+    accrue,
+    aim,
+    charge,
+    close_books,
+    close_lost,
+    count_cut,
+    count_strange,
+    liquidate,
+    open_books,
+    tally_moments,
+    trade,
 )
+from foretrade.markets.tally import TALLY_FIELDS, Record, hand_over
 
-BOOKS = ("cash", "units", "cost_scale", "order", "carry", "lost")
-CASH, UNITS, COST_SCALE, ORDER, CARRY, LOST = offsets(len(BOOKS))
-LEVERAGE, BAND, COSTS, RUIN = (
-    COUNTS + np.uint64(REASONS.index(name) * LANES) for name in ("leverage", "band", "costs", "ruin")
-)
+GROUP = 16  # blocks; what is kept of more would not fit the second cache
+TAME = 1e6  # leverage up to which rounding cannot turn an ordinary account's equity negative
 
 
-class Bar(NamedTuple):
-    """What all strategies share in a step: prices, rates of the step, and limits."""
+class Group(NamedTuple):
+    """Memory of blocks that take each bar together, ``[blocks, …]``, as :class:`Block` has it."""
 
-    valued: float
-    fill: float
-    inverse_fill: float
-    mark: float
-    fee: float
-    half_spread: float
-    borrow: float
-    financing: float
-    interest: float
-    max_leverage: float
-    max_net: float
-    no_trade_band: float
+    books: Floats
+    tally: Floats
+    counts: Ints
+    scratch: Floats
+
+
+def new_group(blocks: int) -> Group:
+    """Memory for so many blocks, or as many as take a bar together."""
+    count = min(blocks, GROUP)
+    books, tally, counts = (
+        aligned(count, len(fields) * LANES) for fields in (BOOKS, TALLY_FIELDS, COUNTED)
+    )
+    scratch = aligned(len(SCRATCH) * LANES)
+    scratch[:] = 0.0
+    return Group(books, tally, counts.view(np.int64), scratch)
 
 
 def can_fuse(exchange: Exchange, rows: range) -> bool:
@@ -87,216 +93,182 @@ def replay_fused(
     row: int,
     cash: float,
     exchange: Exchange,
-    books: Floats,
-    tally: Floats,
+    group: Group,
     record: Record,
     first: int,
     last: int,
 ) -> int:
     """Do as :func:`foretrade.markets.replay.replay` does, if :func:`can_fuse` says so.
 
-    Args:
-        books: Memory of one block, ``[BOOKS × LANES]``.
-
     Returns:
-        How many targets are not finite; if there are any, the record is worth nothing.
+        How many targets are seen not to be finite; if any, the record is worth nothing.
     """
-    one, kept, strange = np.uint64(1), np.uint64(len(record.equity)), 0
-    for block in range(np.uint64(first), np.uint64(last)):
-        at = block * np.uint64(LANES)
-        lanes = min(np.uint64(targets.shape[2]) - at, np.uint64(LANES))
-        _open(books, tally, record.equity[np.uint64(0)][at:], cost_scale[at:], lanes, cash)
+    one, size, kept = np.uint64(1), np.uint64(len(group.books)), np.uint64(len(record.equity))
+    scale, uniform, carries = _highest(cost_scale), _is_uniform(cost_scale), _carries(exchange)
+    strange, limited = 0, False
+    for start in range(np.uint64(first), np.uint64(last), size):
+        stop = min(start + size, np.uint64(last))
+        weights, before, after = targets[0, 0], record.equity[0], record.equity[one % kept]
+        for n in range(start, stop):
+            block = _block(group, n, n - start, weights, before, after)
+            open_books(block, cost_scale[n * np.uint64(LANES) :], cash)
         for k in range(np.uint64(len(targets))):
-            bar = _bar_at(exchange, np.uint64(row) + k + one)
-            weights = targets[k, np.uint64(0)][at:]
-            before, after = record.equity[k % kept][at:], record.equity[(k + one) % kept][at:]
-            fills_first = exchange.terms[0].fills == SAME_CLOSE
-            if not fills_first:
-                _accrue(books, tally, lanes, bar)
-            reaches = _reaches_limit(weights, lanes, bar)
-            strange += _count_strange(weights, lanes) if reaches else 0
-            if _aim(books, tally, weights, lanes, bar, reaches) > 0:
-                _refuse_unpaid(books, tally, lanes)
-            if fills_first:
-                lost = _settle(books, tally, before, after, lanes, bar, True)
-            else:
-                lost = _settle(books, tally, before, after, lanes, bar, False)
-            if lost > 0:
-                _liquidate(books, tally, before, after, lanes, bar, fills_first)
-            if record.moments:
-                for j in range(lanes):
-                    tally_return(tally, j, float(k + one), before[j], after[j])
-                    tally_drawdown(tally, j, after[j])
-            if lost > 0:
-                _close_lost(books, tally, lanes, float(k + one))
-        _close(tally, lanes, float(len(targets)))
-        hand_over(tally, record, at, lanes)
+            bar = _bar_at(exchange, np.uint64(row) + k + one, scale)
+            weights = targets[k, 0]
+            before, after = record.equity[k % kept], record.equity[(k + one) % kept]
+            for n in range(start, stop):
+                block = _block(group, n, n - start, weights, before, after)
+                if carries & (exchange.terms[0].fills != SAME_CLOSE):
+                    _accrue(block, bar, uniform)
+                step = float(k + one)
+                if _aim(block, bar, limited):
+                    _execute(block, bar, uniform, exchange.terms[0].fills, step, record.moments)
+                else:
+                    strange += count_strange(block)
+                    _take_with_care(block, bar, limited, exchange.terms[0].fills, step, record.moments)
+                    limited |= count_cut(block, bar) > 0
+        for n in range(start, stop):
+            block = _block(group, n, n - start, weights, before, after)
+            close_books(block, float(len(targets)))
+            hand_over(block.tally, record, n * np.uint64(LANES), block.lanes)
     return int(strange)
 
 
 @inlined
-def _open(
-    books: Floats, t: Floats, equity: Floats, cost_scale: Floats, lanes: Index, cash: float
-) -> None:
-    for j in range(lanes):
-        books[CASH + j] = equity[j] = cash
-        books[UNITS + j] = 0.0
-        books[COST_SCALE + j] = cost_scale[j]
-        clear_tally(t, j, cash)
-
-
-@inlined
-def _close(t: Floats, lanes: Index, count: float) -> None:
-    for j in range(lanes):
-        close_tally(t, j, count, ALIVE)
-
-
-@inlined
-def _bar_at(exchange: Exchange, row: Index) -> Bar:
-    prices, terms = exchange.prices, exchange.terms[0]
-    one, only = np.uint64(1), np.uint64(0)
-    years, fill = prices[row, only, AT_YEARS], prices[row, only, AT_FILL]
-    rates = exchange.rates[row if len(exchange.rates) > 1 else only, only]
-    return Bar(
-        prices[row - one, only, AT_MARK], fill, 1.0 / fill, prices[row, only, AT_MARK],
-        rates[0], rates[1], rates[2] * years, rates[3] * years, rates[4] * years,  # as costs.RATES
-        terms.max_leverage, terms.max_net, terms.no_trade_band,
+def _block(
+    group: Group, n: Index, which: Index, weights: Floats, before: Floats, after: Floats
+) -> Block:
+    at = n * np.uint64(LANES)
+    return Block(
+        group.books[which], group.tally[which], group.counts[which], group.scratch,
+        weights[at:], before[at:], after[at:], min(np.uint64(len(weights)) - at, np.uint64(LANES)),
     )  # fmt: skip
 
 
 @inlined
-def _accrue(books: Floats, t: Floats, lanes: Index, bar: Bar) -> None:
-    for j in range(lanes):
-        scale, cash = books[COST_SCALE + j], books[CASH + j]
-        borrow = borrowed(books[UNITS + j], bar.valued) * (bar.borrow * scale)
-        financing = owed(cash) * (bar.financing * scale)
-        interest = idle(cash) * bar.interest
-        books[CARRY + j] = borrow + financing - interest
-        books[CASH + j] = cash + (interest - borrow - financing) if t[OVER + j] == ALIVE else cash
+def _highest(values: Floats) -> float:
+    highest: float = values[0]
+    for value in values:
+        highest = max(highest, value)
+    return highest
 
 
 @inlined
-def _reaches_limit(weights: Floats, lanes: Index, bar: Bar) -> bool:
-    """Whether the limits may cut a target; the loop that follows is shorter if not."""
-    beyond = 0
-    for j in range(lanes):
-        beyond += not abs(weights[j]) <= bar.max_leverage  # so is NaN
-    reaches: bool = (beyond > 0) | np.isfinite(bar.max_net)
-    return reaches
+def _is_uniform(values: Floats) -> bool:
+    others = 0
+    for value in values:
+        others += value != values[0]
+    return others == 0
 
 
 @inlined
-def _count_strange(weights: Floats, lanes: Index) -> int:
-    strange = 0
-    for j in range(lanes):
-        strange += not np.isfinite(weights[j])
-    return strange
+def _carries(exchange: Exchange) -> bool:
+    """Whether positions or cash ever cost or earn anything by being carried."""
+    found = 0
+    for row in range(np.uint64(len(exchange.rates))):
+        for rate in range(np.uint64(2), np.uint64(5)):  # as costs.RATES
+            found += exchange.rates[row, np.uint64(0), rate] != 0.0
+    return found > 0
 
 
 @inlined
-def _aim(books: Floats, t: Floats, weights: Floats, lanes: Index, bar: Bar, cuts: bool) -> int:
-    """Targets → orders, in a loop that is no longer than the rules ask for."""
+def _bar_at(exchange: Exchange, row: Index, scale: float) -> Bar:
+    prices, terms = exchange.prices, exchange.terms[0]
+    one, only = np.uint64(1), np.uint64(0)
+    years, fill = prices[row, only, AT_YEARS], prices[row, only, AT_FILL]
+    rates = exchange.rates[row if len(exchange.rates) > 1 else only, only]
+    room = min(terms.max_leverage, terms.max_net)
+    return Bar(
+        prices[row - one, only, AT_MARK], fill, 1.0 / fill, prices[row, only, AT_MARK],
+        rates[0], rates[1], rates[2] * years, rates[3] * years, rates[4] * years,  # as costs.RATES
+        scale, terms.max_leverage, room, terms.no_trade_band,
+        _tame(cost_rate(rates[0] * scale, rates[1] * scale), room),
+    )  # fmt: skip
+
+
+@inlined
+def _tame(rate: float, room: float) -> float:
+    """How many times the equity a position may be worth so that no order costs more than half of it.
+
+    An order is worth at most the position and ``room`` times the equity, divided by a slope of at least
+    ``1 - rate room``.
+    """
+    most: float = 0.5 * (1.0 - rate * room) / rate - room
+    return min(most, TAME) if room < TAME else 0.0
+
+
+@inlined
+def _accrue(x: Block, bar: Bar, uniform: bool) -> None:
+    if uniform & (x.books[FALLEN] == 0.0):
+        accrue(x, bar, True, False)
+    else:
+        accrue(x, bar, False, True)
+
+
+@inlined
+def _aim(x: Block, bar: Bar, limited: bool) -> bool:
+    """Aim as in an ordinary bar, and tell whether it is one.
+
+    Args:
+        limited: Whether limits have cut a target so far; a loop that does not look for them is shorter.
+    """
+    return x.books[FALLEN] == 0.0 and _aim_ordinarily(x, bar, limited, 1) == 0
+
+
+@inlined
+def _aim_ordinarily(x: Block, bar: Bar, cuts: bool, one: int) -> int:
     if bar.no_trade_band > 0.0:
         if cuts:
-            return _orders(books, t, weights, lanes, bar, True, True)
-        return _orders(books, t, weights, lanes, bar, False, True)
+            return aim(x, bar, True, True, False, one)
+        return aim(x, bar, False, True, False, one)
     if cuts:
-        return _orders(books, t, weights, lanes, bar, True, False)
-    return _orders(books, t, weights, lanes, bar, False, False)
+        return aim(x, bar, True, False, False, one)
+    return aim(x, bar, False, False, False, one)
 
 
 @inlined
-def _orders(
-    books: Floats, t: Floats, weights: Floats, lanes: Index, bar: Bar, cuts: bool, has_band: bool
-) -> int:
-    """Targets → orders, NaN where no equity can pay for one; how many of these."""
-    unpaid = 0
-    for j in range(lanes):
-        units, scale, weight = books[UNITS + j], books[COST_SCALE + j], weights[j]
-        value = units * bar.fill
-        base = books[CASH + j] + value
-        able = (t[OVER + j] == ALIVE) & (base > 0.0)
-        if cuts:
-            share = room_share(abs(weight), weight, 0.0, 0.0, bar.max_leverage, bar.max_net)
-            weight *= share
-            t[LEVERAGE + j] += 1.0 if (share < 1.0) & able else 0.0
-        away = weight * base - value
-        off = is_off(away, base)
-        goes = able & off
-        if has_band:
-            band = bar.no_trade_band if keeps_limit(abs(value), base, bar.max_leverage) else 0.0
-            in_band = off & (abs(away) <= band * base)
-            t[BAND + j] += 1.0 if in_band & able else 0.0
-            goes &= not in_band
-        tilt = weight * bar.inverse_fill
-        unit_cost = bar.fill * (bar.fee * scale + bar.half_spread * scale)
-        after = equity_after(tilt * base - units, tilt, base, unit_cost)
-        unpaid += goes & (after <= 0.0)
-        order = tilt * after - units if after > 0.0 else np.nan
-        books[ORDER + j] = order if goes else 0.0
-    return unpaid
+def _execute(x: Block, bar: Bar, uniform: bool, fills: int, step: float, moments: bool) -> None:
+    """Trade and mark in an ordinary bar; only at another price than the fill's can it be the last."""
+    if uniform:
+        charge(x, bar, True, False)
+    else:
+        charge(x, bar, False, False)
+    if fills != NEXT_CLOSE:
+        _mark_with_care(x, bar, fills, step, moments)
+        return
+    if uniform:
+        trade(x, bar, True, False, False)
+    else:
+        trade(x, bar, False, False, False)
+    if moments:
+        tally_moments(x, step)
+
+
+@compiled_part
+def _take_with_care(x: Block, bar: Bar, limited: bool, fills: int, step: float, moments: bool) -> None:
+    """Take a bar in which an account is over, was lost at the fill, or cannot pay for its order."""
+    if x.books[FALLEN] == 0.0:
+        _aim_ordinarily(x, bar, limited, -1)  # take back what was counted
+    aim(x, bar, True, True, True, 1)
+    charge(x, bar, False, True)
+    _mark_with_care(x, bar, fills, step, moments)
+
+
+@compiled_part
+def _mark_with_care(x: Block, bar: Bar, fills: int, step: float, moments: bool) -> None:
+    """Trade and mark, and close the accounts that are lost."""
+    fills_first = fills == SAME_CLOSE
+    lost = _trade_with_care(x, bar, fills_first)
+    if lost > 0:
+        liquidate(x, bar, fills_first)
+    if moments:
+        tally_moments(x, step)
+    if lost > 0:
+        close_lost(x, step)
 
 
 @inlined
-def _refuse_unpaid(books: Floats, t: Floats, lanes: Index) -> None:
-    for j in range(lanes):
-        if np.isnan(books[ORDER + j]):
-            books[ORDER + j] = 0.0
-            t[COSTS + j] += 1.0
-
-
-@inlined
-def _settle(
-    books: Floats, t: Floats, before: Floats, after: Floats, lanes: Index, bar: Bar, accrues: bool
-) -> int:
-    """Trade, and mark; how many accounts were lost."""
-    lost = 0
-    for j in range(lanes):
-        scale, order, stands = books[COST_SCALE + j], books[ORDER + j], t[OVER + j] == ALIVE
-        notional = abs(order) * bar.fill
-        paid = notional * (bar.fee * scale) + notional * (bar.half_spread * scale)
-        cash = cash_after(books[CASH + j], order, bar.fill, paid)
-        units = books[UNITS + j] + order
-        ruined = (order == 0.0) & (cash + units * bar.fill <= 0.0)
-        carry = books[CARRY + j]
-        if accrues:
-            ruined = False  # it would have been at the mark before
-            borrow = borrowed(units, bar.valued) * (bar.borrow * scale)
-            financing = owed(cash) * (bar.financing * scale)
-            interest = idle(cash) * bar.interest
-            carry = borrow + financing - interest
-            cash = cash + (interest - borrow - financing) if stands else cash
-        equity = cash + units * bar.mark
-        lost += stands & (ruined | (equity <= 0.0))
-        books[CASH + j] = cash
-        books[UNITS + j] = units
-        after[j] = equity
-        tally_flows(t, j, before[j], notional, paid + carry)
-    return lost
-
-
-@inlined
-def _liquidate(
-    books: Floats, t: Floats, before: Floats, after: Floats, lanes: Index, bar: Bar, fills_first: bool
-) -> None:
-    """Sell what lost accounts hold, at the price at which their equity was not positive."""
-    for j in range(lanes):
-        cash, units = books[CASH + j], books[UNITS + j]
-        ruined = (books[ORDER + j] == 0.0) & (cash + units * bar.fill <= 0.0) & (not fills_first)
-        gone = (t[OVER + j] == ALIVE) & (ruined | (after[j] <= 0.0))
-        books[LOST + j] = 1.0 if gone else 0.0
-        if gone:
-            price, scale = (bar.fill if ruined else bar.mark), books[COST_SCALE + j]
-            notional = abs(units) * price
-            paid = notional * (bar.fee * scale) + notional * (bar.half_spread * scale)
-            books[CASH + j] = after[j] = cash_after(cash, -units, price, paid)
-            books[UNITS + j] = 0.0
-            t[RUIN + j] += 1.0
-            tally_flows(t, j, before[j], notional, paid)
-
-
-@inlined
-def _close_lost(books: Floats, t: Floats, lanes: Index, count: float) -> None:
-    for j in range(lanes):
-        if books[LOST + j] > 0.0:
-            close_tally(t, j, count, RUINED)
+def _trade_with_care(x: Block, bar: Bar, fills_first: bool) -> int:
+    if fills_first:
+        return trade(x, bar, False, True, True)
+    return trade(x, bar, False, True, False)

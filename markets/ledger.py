@@ -107,7 +107,8 @@ def step_one(
 ) -> None:  # fmt: skip
     """The same, faster, where there is one symbol."""
     _take_step(
-        a, hs, clock, s, ms, lanes, prices, events, rates, terms, tells, solo.accrue, solo.fill, solo.mark
+        a, hs, clock, s, ms, lanes, prices, events, rates, terms, tells,
+        solo.accrue, solo.fill, solo.mark,
     )  # fmt: skip
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from foretrade.markets.accounts import ALIVE, CASH, PENDING, STATUS, UNITS
-from foretrade.markets.arithmetic import ROUNDING, is_off, keeps_limit, room_share
+from foretrade.markets.arithmetic import ROUNDING, is_beyond, keeps_limit, room_share, within
 from foretrade.markets.arrays import Floats, Index
 from foretrade.markets.compiled import choose, compiled_part, compiled_phase, inlined
 from foretrade.markets.equation import solve
@@ -134,23 +134,25 @@ def aim(a: Floats, hs: Floats, s: Floats, ms: Floats, lanes: Index, terms: Any) 
     """Orders as ``goal + tilt × equity after costs − units``, where there is to be one."""
     by_weight, compounds, carries = terms.sizing == WEIGHTS, terms.compounds, terms.carries
     minimum, max_leverage = terms.minimum_order, terms.max_leverage
+    clips, room = by_weight & (len(hs) == 1), min(max_leverage, terms.max_net)
     for i in range(len(hs)):
         h, m = hs[i], ms[i]
         for j in range(lanes):
             price, base, held, limit = m[VALUED + j], s[BASE + j], h[UNITS + j], s[LIMIT + j]
             fillable = m[GOES + j] > 0.0
             weight = m[WEIGHT + j] * limit
-            away = weight * base - held * price
-            off = is_off(away, base)
-            band = 0.0 if carries & (h[PENDING + j] != 0.0) else s[BAND + j]
-            in_band = off & (abs(away) <= band * base)
-            small = off & (not in_band) & (abs(away) < minimum)
-            small &= keeps_limit(s[HELD + j], base, max_leverage)
-            goes = fillable & off & (not in_band) & (not small)
+            weight = within(m[WEIGHT + j], room) if clips else weight
             floats = by_weight | (limit < 1.0)  # else the number of units is known exactly
             tilt = weight * m[INVERSE + j] if compounds & floats else 0.0
             goal = weight * base * m[INVERSE + j] if floats else m[GOAL + j]
             goal = 0.0 if compounds & floats else goal
+            away = goal + tilt * base - held
+            off = is_beyond(away, ROUNDING * m[INVERSE + j], base)
+            band = 0.0 if carries & (h[PENDING + j] != 0.0) else s[BAND + j]
+            in_band = off & (not is_beyond(away, band * m[INVERSE + j], base))
+            small = off & (not in_band) & (abs(away) * price < minimum)
+            small &= keeps_limit(s[HELD + j], base, max_leverage)
+            goes = fillable & off & (not in_band) & (not small)
             m[GOAL + j] = goal
             m[TILT + j] = tilt
             m[GOES + j] = 1.0 if goes else 0.0
@@ -288,7 +290,7 @@ def _equity_to_come(s: Floats, j: Index) -> float:
 def _execute(a: Floats, hs: Floats, s: Floats, ms: Floats, lanes: Index, terms: Any) -> None:
     for i in range(len(hs)):
         h, m = hs[i], ms[i]
-        if _order(h, s, m, lanes) > 0:
+        if _order(h, s, m, lanes, terms.compounds & (len(hs) == 1)) > 0:
             _refuse(s, m, lanes)
         if (terms.lot_size > 0.0) | (terms.minimum_order > 0.0):
             _round(h, s, m, lanes, terms.lot_size, terms.minimum_order)
@@ -315,13 +317,21 @@ def _trade(a: Floats, h: Floats, s: Floats, m: Floats, lanes: Index) -> None:
 
 
 @compiled_phase
-def _order(h: Floats, s: Floats, m: Floats, lanes: Index) -> int:
-    """The orders; how many nobody can pay for."""
+def _order(h: Floats, s: Floats, m: Floats, lanes: Index, solved: bool) -> int:
+    """The orders; how many nobody can pay for.
+
+    Args:
+        solved: Whether the equation left the orders in ``m[ORDER]``, where they are not NaN.
+    """
+    if not solved:
+        for j in range(lanes):
+            m[ORDER + j] = math.nan
     unpaid = 0
     for j in range(lanes):
         after, goes = s[AFTER + j], m[GOES + j] > 0.0
         pays = after > 0.0
         order = m[GOAL + j] + m[TILT + j] * after - h[UNITS + j]
+        order = choose(m[ORDER + j] == m[ORDER + j], m[ORDER + j], order)
         m[ORDER + j] = choose(goes & pays, order, 0.0)
         unpaid += goes & (not pays)
     return unpaid

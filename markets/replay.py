@@ -94,7 +94,7 @@ def _note(
         after = a[EQUITY + j] if t[OVER + j] == ALIVE else record.equity[k % kept, at + j]
         paid = s[FEE + j] + s[SPREAD + j] + s[IMPACT + j]
         paid += s[BORROW + j] + s[FINANCING + j] - s[INTEREST + j]
-        tally_flows(t, j, s[BEFORE + j], s[TRADED + j], paid)
+        tally_flows(t, j, s[BEFORE + j], s[TRADED + j], paid, t[OVER + j] == ALIVE)
         if record.moments:
             tally_return(t, j, float(k + one), s[BEFORE + j], after)
             tally_drawdown(t, j, after)

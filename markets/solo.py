@@ -10,7 +10,7 @@ from typing import Any
 
 from foretrade.markets import exits, orders
 from foretrade.markets.accounts import ALIVE, CASH, EQUITY, PEAK, STATUS, UNITS
-from foretrade.markets.arithmetic import borrowed, idle, is_off, keeps_limit, owed
+from foretrade.markets.arithmetic import ROUNDING, borrowed, idle, is_beyond, keeps_limit, owed
 from foretrade.markets.arrays import Floats, Index
 from foretrade.markets.compiled import choose, compiled_phase
 from foretrade.markets.exchange import WEIGHTS
@@ -102,16 +102,16 @@ def _aim(a: Floats, h: Floats, s: Floats, m: Floats, lanes: Index, terms: Any) -
     max_leverage = terms.max_leverage
     for j in range(lanes):
         price, base, weight = m[VALUED + j], s[BASE + j], m[TARGET + j]
-        value, stands = h[UNITS + j] * price, a[STATUS + j] == ALIVE
-        away = weight * base - value
-        size = abs(away)
-        keeps = keeps_limit(abs(value), base, max_leverage)
-        off = is_off(away, base) & stands
-        in_band = off & (size <= choose(keeps, band, 0.0) * base)
-        small = off & (not in_band) & (size < minimum) & keeps
-        inverse = 1.0 / price
-        m[TILT + j] = choose(compounds, weight * inverse, 0.0)
-        m[GOAL + j] = choose(compounds, 0.0, weight * base * inverse)
+        units, stands, inverse = h[UNITS + j], a[STATUS + j] == ALIVE, 1.0 / price
+        tilt = choose(compounds, weight * inverse, 0.0)
+        goal = choose(compounds, 0.0, weight * base * inverse)
+        away = goal + tilt * base - units
+        keeps = keeps_limit(abs(units * price), base, max_leverage)
+        off = is_beyond(away, ROUNDING * inverse, base) & stands
+        in_band = off & (not is_beyond(away, choose(keeps, band, 0.0) * inverse, base))
+        small = off & (not in_band) & (abs(away) * price < minimum) & keeps
+        m[TILT + j] = tilt
+        m[GOAL + j] = goal
         m[GOES + j] = choose(off & (not in_band) & (not small), 1.0, 0.0)
         m[REQUESTED + j] = weight
         s[LIMIT + j] = 1.0

@@ -60,10 +60,9 @@ def clear_tally(t: Floats, j: Index, equity: float) -> None:
 
 
 @inlined
-def tally_flows(t: Floats, j: Index, before: float, traded: float, paid: float) -> None:
+def tally_flows(t: Floats, j: Index, before: float, traded: float, paid: float, stands: bool) -> None:
     """Add what an account traded and paid in a step that it began with an equity of ``before``."""
     inverse = 1.0 / before
-    stands = t[OVER + j] == 0.0
     t[TURNOVER + j] += traded * inverse if stands else 0.0
     t[COST + j] += paid * inverse if stands else 0.0
 

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from foretrade.markets.accounts import CASH, ENTRY, HELD_BARS, LANES, PENDING, UNITS, offsets
-from foretrade.markets.arithmetic import cash_after
+from foretrade.markets.arithmetic import cash_after, cost_rate
 from foretrade.markets.arrays import Floats, Index
 from foretrade.markets.compiled import choose, compiled_part, inlined
 
@@ -87,8 +87,9 @@ def trade(
     """Buy ``order`` units (sell, if negative) at the price at which the symbol is valued, and pay."""
     price, size, held = m[VALUED + j], abs(order), h[UNITS + j]
     notional = size * price
-    fee, spread = notional * m[FEE_RATE + j], notional * m[HALF_SPREAD + j]
-    impact = 0.0
+    by_rate, spread = notional * m[FEE_RATE + j], notional * m[HALF_SPREAD + j]
+    paid = notional * cost_rate(m[FEE_RATE + j], m[HALF_SPREAD + j])
+    fee = by_rate
     if not proportional:
         least = choose(size > 0.0, m[MINIMUM_FEE + j], 0.0)
         fee += size * m[FEE_PER_UNIT + j]
@@ -97,10 +98,11 @@ def trade(
         impact = notional * m[IMPACT_RATE + j] * math.sqrt(participation)
         impact += 0.5 * m[QUADRATIC + j] * size * size
         s[IMPACT + j] += impact
+        paid += fee - by_rate + impact
     s[FEE + j] += fee
     s[SPREAD + j] += spread
     s[TRADED + j] += notional
-    a[CASH + j] = cash_after(a[CASH + j], order, price, fee + spread + impact)
+    a[CASH + j] = cash_after(a[CASH + j], order, price, paid)
     units, entry = held + order, h[ENTRY + j]
     averaged = (entry * held + price * order) / units
     entry = choose(abs(units) > abs(held), averaged, entry)

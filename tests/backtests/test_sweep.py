@@ -221,6 +221,25 @@ def test_the_fused_loop_is_the_ledger(costs, rules, fill, scale, seed):
             assert_array_equal(counts, other.reasons[name], err_msg=name)
 
 
+@settings(max_examples=15)
+@given(st.sampled_from(FILLS), st.sampled_from([1.0, 2.5, None]), st.integers(0, 99))
+def test_blocks_that_meet_ruin_take_the_bar_with_care(fill, scale, seed):
+    """Costs that eat up equities: each block of lanes has bars in which all goes well, and others."""
+    weights = draw(seed, 120, 300)
+    weights[40:] *= 0.2  # later bars are quiet, though some accounts are lost by then
+    levels = np.random.default_rng(seed).uniform(0.5, 2.5, 300) if scale is None else scale
+    terms = {"rows": range(120), "costs": Costs(700, 300, 40, 40, 3), "fill": fill, "cost_scale": levels}
+    played, stepped = (
+        sweep(WALK, weights, rules=Rules(3.0, no_trade_band=0.05, minimum_order=least), **terms)
+        for least in (0.0, 1e-300)
+    )
+    assert_array_equal(played.equity, stepped.equity)
+    for name in ("leverage", "band", "costs", "ruin"):
+        assert_array_equal(played.reasons[name], stepped.reasons[name], err_msg=name)
+    assert {name for name, counts in played.reasons.items() if counts.any()} >= {"band", "costs", "ruin"}
+    assert not played.ruined.all()
+
+
 def test_each_strategy_has_its_own_cost_level():
     weights = np.repeat(draw(3, 100, 1), 3, axis=1)
     rows = range(START, START + 100)
