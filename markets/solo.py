@@ -1,7 +1,7 @@
 """The ledger's fill and mark for accounts of one symbol: the phases' arithmetic in fewer, longer loops.
 
 What is summed over symbols elsewhere is a number here, so nothing of it goes through memory. The bits
-are those of the phases (``tests/properties/test_solo.py``).
+are those of the phases (``tests/envs/test_vector.py``).
 """
 
 from __future__ import annotations

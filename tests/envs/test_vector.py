@@ -14,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from ledger_account import fixed_notional
 
+from foretrade.envs import kernel
 from foretrade.envs.actions import (
     DeltaActions,
     InvalidAction,
@@ -29,6 +30,7 @@ from foretrade.envs.vector import MarketVectorEnv
 from foretrade.markets.accounts import LANES
 from foretrade.markets.arrays import read_only
 from foretrade.markets.bars import Bars
+from foretrade.markets.compiled import bound
 from foretrade.markets.costs import Costs
 from foretrade.markets.rules import Rules
 from foretrade.markets.synthetic import random_walk
@@ -200,6 +202,33 @@ def test_the_batch_equals_single_environments_bit_for_bit(chosen, market, n, mod
             assert market.observation_space.contains(observation)
             same(info, infos, i)
         over = terminated | truncated
+
+
+alone = st.sampled_from([
+    {"bars": WALK},
+    {"bars": [WALK, random_walk(330, seed=3)]},
+    {"bars": PANEL, "symbols": "each"},
+    {"bars": GAPPY, "symbols": GAPPY.symbols[:1]},
+    {"bars": WALK, "halted": np.random.default_rng(1).uniform(size=(len(WALK), 1)) < 0.2},
+])  # fmt: skip
+
+
+@settings(max_examples=60)
+@given(options, alone, st.integers(0, 99))
+def test_one_symbol_by_the_phases_for_many_gives_the_same_bits(chosen, market, seed):
+    market = make(chosen, market)
+    short, long = (MarketVectorEnv(6, market=market, copy=False) for _ in range(2))
+    long._advances = bound(kernel.advance, *kernel.ADVANCE)
+    assert np.array_equal(short.reset(seed=seed)[0], long.reset(seed=seed)[0])
+    short.action_space.seed(seed)
+    for _ in range(40):
+        actions = short.action_space.sample()
+        *one, told = short.step(actions)
+        *other, also_told = long.step(actions)
+        for mine, theirs in zip(one, other, strict=True):
+            assert np.array_equal(mine, theirs)
+        for name, values in told.items():
+            assert np.array_equal(values, also_told[name], equal_nan=True), name
 
 
 @pytest.mark.parametrize("symbols", [1, 3])
