@@ -1,14 +1,12 @@
 """The loops over the lanes of a block that take the place of the ledger's phases in a fused sweep.
 
 All strategies stand at the same bar, so prices and rates are numbers. The arithmetic is that of
-``arithmetic.py`` in the ledger's order, so the bits are the ledger's. A processor works on several lanes
-at once only while few operations wait for each other, so there are four loops instead of one: accrue,
-aim, charge, trade.
+``arithmetic.py`` in the ledger's order, so the bits are the ledger's.
 
-In an *ordinary* bar all accounts of the block stand, can pay for their orders, and cannot be ruined by
-them; one comparison of a lane, while it aims, tells. Loops that need not look are shorter. Where a lane
-is not ordinary, the block takes the bar *carefully*. Flags that are given as literals leave no trace in
-the loop.
+An *ordinary* bar is one in which all accounts of the block stand and can pay for their orders with half
+of what they have. :func:`take` takes it in one loop, from one set of books to another, and tells whether
+it was one. If not, nothing has happened: the block takes the bar *carefully*, by loops that look at
+everything.
 """
 
 from __future__ import annotations
@@ -30,11 +28,12 @@ from foretrade.markets.arithmetic import (
     yielded,
 )
 from foretrade.markets.arrays import Floats, Index, Ints
-from foretrade.markets.compiled import inlined
+from foretrade.markets.compiled import choose, compiled_phase, inlined
 from foretrade.markets.orders import REASONS
 from foretrade.markets.tally import (
     COUNTS,
     OVER,
+    TALLY_FIELDS,
     clear_tally,
     close_tally,
     tally_drawdown,
@@ -42,12 +41,11 @@ from foretrade.markets.tally import (
     tally_return,
 )
 
-BOOKS = ("cash", "units", "cost_scale", "fallen")
-CASH, UNITS, COST_SCALE, FALLEN = offsets(len(BOOKS))  # FALLEN: how many, in the first lane
+FLOWS = TALLY_FIELDS[:2]
+BOOKS = (*FLOWS, "cash", "units", "cut", "kept")  # so that what adds flows to tallies adds them to books
+TURNOVER, COST, CASH, UNITS, CUT, KEPT = offsets(len(BOOKS))
 SCRATCH = ("tilt", "order", "carry", "lost")
 TILT, ORDER, CARRY, LOST = offsets(len(SCRATCH))
-COUNTED = ("cut", "kept")  # whole numbers: see _ticks
-CUT, KEPT = offsets(len(COUNTED))
 LEVERAGE, BAND, COSTS, RUIN = (
     COUNTS + np.uint64(REASONS.index(name) * LANES) for name in ("leverage", "band", "costs", "ruin")
 )
@@ -58,22 +56,26 @@ class Block(NamedTuple):
 
     Args:
         books: ``[BOOKS × LANES]``.
+        later: Likewise: those after the step, if it is an ordinary one.
         tally: ``[TALLY_FIELDS × LANES]``.
-        counts: ``[COUNTED × LANES]``.
-        scratch: What the loops tell each other, ``[SCRATCH × LANES]``.
-        weights: ``[lanes]`` or more, as the next two.
+        scratch: What careful loops tell each other, ``[SCRATCH × LANES]``.
+        scale: Level of costs, ``[lanes]`` or more, as the next three.
+        weights: Targets.
         before: Equity at the close before.
         after: Equity at this close.
+        fallen: How many accounts are over, ``[1]``.
         lanes: How many are in use.
     """
 
     books: Floats
+    later: Floats
     tally: Floats
-    counts: Ints
     scratch: Floats
+    scale: Floats
     weights: Floats
     before: Floats
     after: Floats
+    fallen: Ints
     lanes: Index
 
 
@@ -81,9 +83,7 @@ class Bar(NamedTuple):
     """What all strategies share in a step: prices, rates of the step, and limits.
 
     Args:
-        scale: The strategies' level of costs, or the highest.
         room: The largest weight.
-        tame: How many times the equity a position may be worth in an ordinary account.
     """
 
     valued: float
@@ -95,22 +95,19 @@ class Bar(NamedTuple):
     borrow: float
     financing: float
     interest: float
-    scale: float
     max_leverage: float
     room: float
     no_trade_band: float
-    tame: float
 
 
 @inlined
-def open_books(x: Block, cost_scale: Floats, cash: float) -> None:
+def open_books(x: Block, cash: float) -> None:
     """Put ``cash`` into every account."""
-    x.books[FALLEN] = 0.0
+    x.fallen[0] = 0
     for j in range(x.lanes):
+        for k in range(len(BOOKS)):
+            x.books[k * LANES + j] = 0.0
         x.books[CASH + j] = x.before[j] = cash
-        x.books[UNITS + j] = 0.0
-        x.books[COST_SCALE + j] = cost_scale[j]
-        x.counts[CUT + j] = x.counts[KEPT + j] = 0
         clear_tally(x.tally, j, cash)
 
 
@@ -118,21 +115,58 @@ def open_books(x: Block, cost_scale: Floats, cash: float) -> None:
 def close_books(x: Block, count: float) -> None:
     """End the tallies with step number ``count``."""
     for j in range(x.lanes):
-        x.tally[LEVERAGE + j] = float(x.counts[CUT + j])
-        x.tally[BAND + j] = float(x.counts[KEPT + j])
+        for k in range(len(FLOWS)):
+            x.tally[k * LANES + j] = x.books[k * LANES + j]
+        x.tally[LEVERAGE + j] = x.books[CUT + j]
+        x.tally[BAND + j] = x.books[KEPT + j]
         close_tally(x.tally, j, count, ALIVE)
 
 
-@inlined
-def accrue(x: Block, bar: Bar, uniform: bool, careful: bool) -> None:
-    """Pay borrow and financing, and earn interest, on what is carried."""
-    b, s = x.books, x.scratch
+@compiled_phase
+def take(x: Block, bar: Bar, scale: float, uniform: bool, plain: bool) -> int:
+    """Take a bar as an ordinary one, from ``x.books`` to ``x.later``; for how many lanes it is none.
+
+    Args:
+        scale: The level of costs, if it is ``uniform``.
+        plain: Whether nothing is carried at a cost, no band is set and no target cut.
+    """
+    books, later, odd = x.books, x.later, 0
+    noise, band = ROUNDING * bar.inverse_fill, bar.no_trade_band * bar.inverse_fill
+    most = bar.room if plain else np.finfo(np.float64).max
     for j in range(x.lanes):
-        cash = b[CASH + j]
-        earned = _earned(cash, b[UNITS + j], bar, bar.scale if uniform else b[COST_SCALE + j])
-        s[CARRY + j] = -earned
-        stands = x.tally[OVER + j] == ALIVE if careful else True
-        b[CASH + j] = cash + earned if stands else cash
+        level = scale if uniform else x.scale[j]
+        rate = cost_rate(bar.fee * level, bar.half_spread * level)
+        weight, units, cash, earned = x.weights[j], books[UNITS + j], books[CASH + j], 0.0
+        odd_weight = not abs(weight) <= most  # so is NaN
+        if not plain:
+            earned = _earned(cash, units, bar, level)
+            cash += earned
+            cut = abs(weight) > bar.room * (1.0 + ROUNDING)
+            later[CUT + j] = books[CUT + j] + choose(cut, 1.0, 0.0)
+            weight = within(weight, bar.room)
+        value = units * bar.fill
+        base, tilt = cash + value, weight * bar.inverse_fill
+        away = tilt * base - units
+        goes = is_beyond(away, noise, base)
+        if not plain:
+            in_band = goes & keeps_limit(abs(value), base, bar.max_leverage)
+            in_band &= not is_beyond(away, band, base)
+            later[KEPT + j] = books[KEPT + j] + choose(in_band, 1.0, 0.0)
+            goes &= not in_band
+        order = choose(goes, away / slope_of(away, tilt, bar.fill * rate), 0.0)
+        notional = abs(order) * bar.fill
+        paid = notional * rate
+        cash = cash_after(cash, order, bar.fill, paid)
+        units += order
+        equity = cash + units * bar.mark
+        odd += odd_weight | (not ((paid < 0.5 * base) & (equity > 0.0)))
+        later[CASH + j] = cash
+        later[UNITS + j] = units
+        x.after[j] = equity
+        inverse = 1.0 / x.before[j]
+        later[TURNOVER + j] = books[TURNOVER + j] + notional * inverse
+        later[COST + j] = books[COST + j] + (paid - earned) * inverse
+    return odd
 
 
 @inlined
@@ -142,88 +176,77 @@ def _earned(cash: float, units: float, bar: Bar, scale: float) -> float:
 
 
 @inlined
-def aim(x: Block, bar: Bar, cuts: bool, has_band: bool, careful: bool, one: int) -> int:
-    """Targets → orders, were they free; how many lanes are not ordinary. Refusals count as ``one``."""
-    b, s, odd = x.books, x.scratch, 0
+def accrue(x: Block, bar: Bar) -> None:
+    """Pay borrow and financing, and earn interest, on what is carried."""
+    for j in range(x.lanes):
+        cash = x.books[CASH + j]
+        earned = _earned(cash, x.books[UNITS + j], bar, x.scale[j])
+        x.scratch[CARRY + j] = -earned
+        x.books[CASH + j] = cash + (earned if x.tally[OVER + j] == ALIVE else 0.0)
+
+
+@inlined
+def aim(x: Block, bar: Bar) -> None:
+    """Targets → orders, were they free."""
     noise, band = ROUNDING * bar.inverse_fill, bar.no_trade_band * bar.inverse_fill
     for j in range(x.lanes):
-        weight, units = x.weights[j], b[UNITS + j]
+        weight, units = x.weights[j], x.books[UNITS + j]
         value = units * bar.fill
-        base = b[CASH + j] + value
-        able = (x.tally[OVER + j] == ALIVE) & (base > 0.0) if careful else True
-        tame = abs(value) < bar.tame * base  # and so the equity is positive
-        odd += not (tame & (abs(weight) < np.inf if cuts else abs(weight) <= bar.room))  # so is NaN
-        if cuts:
-            cut = abs(weight) > bar.room * (1.0 + ROUNDING)
-            x.counts[CUT + j] += _ticks(cut & able, one)
-            weight = within(weight, bar.room)
-        tilt = weight * bar.inverse_fill
+        base = x.books[CASH + j] + value
+        able = (x.tally[OVER + j] == ALIVE) & (base > 0.0)
+        cut = able & (abs(weight) > bar.room * (1.0 + ROUNDING))
+        tilt = within(weight, bar.room) * bar.inverse_fill
         away = tilt * base - units
-        off = goes = is_beyond(away, noise, base)
-        if has_band:
-            keeps = keeps_limit(abs(value), base, bar.max_leverage)
-            in_band = off & keeps & (not is_beyond(away, band, base))
-            x.counts[KEPT + j] += _ticks(in_band & able, one)
-            goes = off & (not in_band)
-        s[TILT + j] = tilt
-        s[ORDER + j] = away if goes & able else 0.0
-    return odd
+        off = able & is_beyond(away, noise, base)
+        in_band = off & keeps_limit(abs(value), base, bar.max_leverage)
+        in_band &= not is_beyond(away, band, base)
+        x.books[CUT + j] += 1.0 if cut else 0.0
+        x.books[KEPT + j] += 1.0 if in_band else 0.0
+        x.scratch[TILT + j] = tilt
+        x.scratch[ORDER + j] = away if off & (not in_band) else 0.0
 
 
 @inlined
-def _ticks(happens: bool, one: int) -> int:
-    """``one`` or 0. A choice between floats to add would become a branch, and that a store with a mask,
-    which takes longer than all the rest of a loop."""
-    return -int(happens) & one
-
-
-@inlined
-def charge(x: Block, bar: Bar, uniform: bool, careful: bool) -> None:
+def charge(x: Block, bar: Bar) -> None:
     """Orders as they are after their costs; refuse those that no equity can pay for."""
-    b, s = x.books, x.scratch
     for j in range(x.lanes):
-        tilt, away = s[TILT + j], s[ORDER + j]
-        unit_cost = bar.fill * _rate(bar, bar.scale if uniform else b[COST_SCALE + j])
-        slope = slope_of(away, tilt, unit_cost)
+        away = x.scratch[ORDER + j]
+        unit_cost = bar.fill * _rate(x, bar, j)
+        slope = slope_of(away, x.scratch[TILT + j], unit_cost)
         order = away / slope
-        if careful:
-            left = b[CASH + j] + b[UNITS + j] * bar.fill - abs(order) * unit_cost
-            refused = (away != 0.0) & (not ((slope > 0.0) & (left > 0.0)))
-            x.tally[COSTS + j] += 1.0 if refused else 0.0
-            order = 0.0 if refused else order
-        s[ORDER + j] = order
+        left = x.books[CASH + j] + x.books[UNITS + j] * bar.fill - abs(order) * unit_cost
+        refused = (away != 0.0) & (not ((slope > 0.0) & (left > 0.0)))
+        x.tally[COSTS + j] += 1.0 if refused else 0.0
+        x.scratch[ORDER + j] = 0.0 if refused else order
 
 
 @inlined
-def _rate(bar: Bar, scale: float) -> float:
-    return cost_rate(bar.fee * scale, bar.half_spread * scale)
+def _rate(x: Block, bar: Bar, j: Index) -> float:
+    return cost_rate(bar.fee * x.scale[j], bar.half_spread * x.scale[j])
 
 
 @inlined
-def trade(x: Block, bar: Bar, uniform: bool, careful: bool, accrues: bool) -> int:
+def trade(x: Block, bar: Bar, accrues: bool) -> int:
     """Trade, accrue if orders fill at the close before, and mark; how many accounts were lost."""
-    b, s, t, lost = x.books, x.scratch, x.tally, 0
+    lost = 0
     for j in range(x.lanes):
-        scale, order = (bar.scale if uniform else b[COST_SCALE + j]), s[ORDER + j]
-        stands = t[OVER + j] == ALIVE if careful else True
+        order, carry, stands = x.scratch[ORDER + j], x.scratch[CARRY + j], x.tally[OVER + j] == ALIVE
         notional = abs(order) * bar.fill
-        paid = notional * _rate(bar, scale)
-        cash = cash_after(b[CASH + j], order, bar.fill, paid)
-        units = b[UNITS + j] + order
-        carry = s[CARRY + j]
+        paid = notional * _rate(x, bar, j)
+        cash = cash_after(x.books[CASH + j], order, bar.fill, paid)
+        units = x.books[UNITS + j] + order
         ruined = (order == 0.0) & (cash + units * bar.fill <= 0.0)
         if accrues:
             ruined = False  # it would have been at the mark before
-            earned = _earned(cash, units, bar, scale)
+            earned = _earned(cash, units, bar, x.scale[j])
             carry = -earned
-            cash = cash + earned if stands else cash
+            cash += earned if stands else 0.0
         equity = cash + units * bar.mark
-        if careful:
-            lost += stands & (ruined | (equity <= 0.0))
-        b[CASH + j] = cash
-        b[UNITS + j] = units
+        lost += stands & (ruined | (equity <= 0.0))
+        x.books[CASH + j] = cash
+        x.books[UNITS + j] = units
         x.after[j] = equity
-        tally_flows(t, j, x.before[j], notional, paid + carry, stands)
+        tally_flows(x.books, j, x.before[j], notional, paid + carry, stands)
     return lost
 
 
@@ -239,12 +262,12 @@ def liquidate(x: Block, bar: Bar, fills_first: bool) -> None:
         if gone:
             price = bar.fill if ruined else bar.mark
             notional = abs(units) * price
-            paid = notional * _rate(bar, b[COST_SCALE + j])
+            paid = notional * _rate(x, bar, j)
             b[CASH + j] = x.after[j] = cash_after(cash, -units, price, paid)
             b[UNITS + j] = 0.0
-            b[FALLEN] += 1.0
+            x.fallen[0] += 1
             t[RUIN + j] += 1.0
-            tally_flows(t, j, x.before[j], notional, paid, True)
+            tally_flows(b, j, x.before[j], notional, paid, True)
 
 
 @inlined
@@ -261,15 +284,6 @@ def tally_moments(x: Block, count: float) -> None:
     for j in range(x.lanes):
         tally_return(x.tally, j, count, x.before[j], x.after[j])
         tally_drawdown(x.tally, j, x.after[j])
-
-
-@inlined
-def count_cut(x: Block, bar: Bar) -> int:
-    """Targets that the limits cut."""
-    cut = 0
-    for j in range(x.lanes):
-        cut += abs(x.weights[j]) > bar.room
-    return cut
 
 
 @inlined
