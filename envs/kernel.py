@@ -111,7 +111,11 @@ def _advance_blocks(
         return -1 - bad
     ended = 0
     for block in range(np.uint64(first), np.uint64(last)):
-        ended += _advance(stage, block, ledger.lanes_of(accounts, block), actions, seen, step)
+        lanes, n = ledger.lanes_of(accounts, block), block * np.uint64(LANES)
+        ended += _advance(stage, block, lanes, actions, seen, step)
+        if outcome.sums.size > 0:
+            s, ms = stage.work
+            count(stage.market.terms[0], s, ms, lanes, n, actions, outcome.sums, outcome.asked)
     if restart.size > 0:
         for who in range(np.uint64(first * LANES), np.uint64(min(last * LANES, accounts.total))):
             if restart[who]:
@@ -149,8 +153,6 @@ def _advance(
     )  # fmt: skip
     if tells:
         tell(prices, a, hs, clock, s, ms, none, lanes, n, outcome.told)
-    if outcome.sums.size > 0:
-        count(terms, s, ms, lanes, n, actions, outcome.sums, outcome.asked)
     return ended
 
 

@@ -57,34 +57,43 @@ def observe(
 ) -> None:  # fmt: skip
     """Write what the lanes ``first … last - 1`` see; their block begins at account ``n``."""
     _look_at_account(terms, a, hs, s, ms, first, last)
-    length = np.uint64(lookback_bars) * np.uint64(window.shape[1])
-    _copy_rows(window, np.uint64(lookback_bars), clock, first, last, n, seen, np.uint64(0))
-    _copy_rows(current, np.uint64(1), clock, first, last, n, seen, length)
-    _write_account(hs, s, ms, first, last, n, seen, length + np.uint64(current.shape[1]), terms.carries)
+    _write(window, current, np.uint64(lookback_bars), clock, s, ms, first, last, n, seen, terms.carries)
 
 
 @compiled_phase
-def _write_account(
-    hs: Floats, s: Floats, ms: Floats, first: Index, last: Index, n: Index, seen: Float32s, at: Index,
-    carries: bool,
+def _write(
+    window: Float32s, current: Float32s, span: Index, clock: UInts, s: Floats, ms: Floats, first: Index,
+    last: Index, n: Index, seen: Float32s, carries: bool,
 ) -> None:  # fmt: skip
-    flat, entries = seen.reshape(-1), np.uint64(seen.shape[1])
-    if (len(ms) == 1) & (not carries):
-        m = ms[0]
-        for j in range(first, last):
-            to = (n + j) * entries + at
-            _write_position(m, j, flat, to)
-            _write_money(s, j, flat, to + np.uint64(3))
-        return
-    each = np.uint64(4 if carries else 3)
+    """Write observation by observation, so that each goes through the cache once."""
+    old, new, flat = window.reshape(-1), current.reshape(-1), seen.reshape(-1)
+    entries, one, each = np.uint64(seen.shape[1]), np.uint64(1), np.uint64(4 if carries else 3)
+    length, width = span * np.uint64(window.shape[1]), np.uint64(current.shape[1])
     for j in range(first, last):
-        to = (n + j) * entries + at
-        for i in range(len(ms)):
+        row, to = clock[ROW + j] + one, (n + j) * entries
+        _copy(flat, to, old, row * np.uint64(window.shape[1]) - length, length)
+        to += length
+        _copy(flat, to, new, (row - one) * width, width)
+        to += width
+        for i in range(np.uint64(len(ms))):
             _write_position(ms[i], j, flat, to)
             if carries:
                 flat[to + np.uint64(3)] = ms[i, SEEN_PENDING + j]
             to += each
         _write_money(s, j, flat, to)
+
+
+@inlined
+def _copy(target: Float32s, to: Index, source: Float32s, start: Index, length: Index) -> None:
+    eight = np.uint64(8)
+    if length >= eight:
+        rest = length - eight
+        for k in range(np.uint64(0), rest, eight):
+            copy_eight(target, to + k, source, start + k)
+        copy_eight(target, to + rest, source, start + rest)
+    else:
+        for k in range(length):
+            target[to + k] = source[start + k]
 
 
 @inlined
@@ -98,28 +107,6 @@ def _write_position(m: Floats, j: Index, flat: Float32s, to: Index) -> None:
 def _write_money(s: Floats, j: Index, flat: Float32s, to: Index) -> None:
     flat[to] = s[SEEN_DRAWDOWN + j]
     flat[to + np.uint64(1)] = s[SEEN_CASH + j]
-
-
-@compiled_phase
-def _copy_rows(
-    rows: Float32s, span: Index, clock: UInts, first: Index, last: Index, n: Index, seen: Float32s,
-    at: Index,
-) -> None:  # fmt: skip
-    """Copy the last ``span`` rows, as they stand in memory, into each observation from ``at`` on."""
-    width, values, flat = np.uint64(rows.shape[1]), rows.reshape(-1), seen.reshape(-1)
-    length, entries, eight = span * width, np.uint64(seen.shape[1]), np.uint64(8)
-    if length >= eight:
-        for j in range(first, last):
-            begins, to = (clock[ROW + j] + np.uint64(1) - span) * width, (n + j) * entries + at
-            for k in range(np.uint64(0), length - eight, eight):
-                copy_eight(flat, to + k, values, begins + k)
-            rest = length - eight
-            copy_eight(flat, to + rest, values, begins + rest)
-    elif length > np.uint64(0):
-        for j in range(first, last):
-            begins, to = (clock[ROW + j] + np.uint64(1) - span) * width, (n + j) * entries + at
-            for k in range(length):
-                flat[to + k] = values[begins + k]
 
 
 @compiled_phase

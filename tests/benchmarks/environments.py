@@ -44,10 +44,11 @@ PEERS = ("gym-anytrading", "gym-trading-env", "finrl", "finrl-numpy", "finrl 30"
          "torchtrade x256", "torchtrade x1024", "torchtrade x4096")  # fmt: skip
 WINDOWED = 10
 EPISODES = Episodes(252, random_start=True)
+COSTS = Costs(2, 1, 50, 150, 10, fee_per_unit=0.005, minimum_fee=1.0, impact_bps=10.0, quadratic=1e-9)
+TERMS = ("all costs", "everything on")
+ALL_COSTS = {"costs": COSTS, "rules": Rules(2.0, no_trade_band=0.01, max_participation=0.1)}
 EVERYTHING = {
-    "costs": Costs(
-        2, 1, 50, 150, 10, fee_per_unit=0.005, minimum_fee=1.0, impact_bps=10.0, quadratic=1e-9
-    ),
+    "costs": COSTS,
     "rules": Rules(
         2.0,
         max_net=1.5,
@@ -76,10 +77,9 @@ def markets(bars: Bars) -> dict[str, MarketEnv]:
     table = table_of(bars)
     window = {"window": table.names[:WINDOWED], "lookback_bars": 20}
     return {
-        "compact": MarketEnv(bars, table, episodes=EPISODES),
-        "compact, everything on": MarketEnv(bars, table, episodes=EPISODES, **EVERYTHING),
-        "window of 20": MarketEnv(bars, table, episodes=EPISODES, **window),
-        "window of 20, everything on": MarketEnv(bars, table, episodes=EPISODES, **window, **EVERYTHING),
+        f"{kind}{more}": MarketEnv(bars, table, episodes=EPISODES, **shown, **terms)
+        for kind, shown in (("compact", {}), ("window of 20", window))
+        for more, terms in (("", {}), (", all costs", ALL_COSTS), (", everything on", EVERYTHING))
     }
 
 
@@ -261,15 +261,15 @@ def rows(
         value = median(rates[name])
         return f"{value / 1e6:.1f} M" if value >= 1e6 else f"{value / 1e3:.3g} k"
 
-    lines = [
-        ["observation", "entries", "accounts", "steps/s", "of the copy rate", "everything on / plain"]
-    ]
+    lines = [["observation", "entries", "accounts", "steps/s", "of the copy rate", "time / plain"]]
     for kind in ("compact", "window of 20"):
         for n in (256, 1024, 4096, 16384):
-            for name in (kind, f"{kind}, everything on"):
+            copies = f"copy {entries[kind]} x{n}"
+            for name in (kind, f"{kind}, all costs", f"{kind}, everything on"):
                 slower = f"{ratio(f'{kind} x{n}', f'{name} x{n}'):.2f}×" if name != kind else ""
-                share = f"{ratio(f'{name} x{n}', f'copy {entries[kind]} x{n}'):.0%}"
+                share = f"{ratio(f'{name} x{n}', copies):.0%}"
                 lines.append([name, str(entries[kind]), f"{n:,}", rate(f"{name} x{n}"), share, slower])
+            lines.append(["numpy's copy", str(entries[kind]), f"{n:,}", rate(copies), "", ""])
     yield "Batches", lines
     lines = [["environment", "accounts", "steps/s", "ours", "ours / theirs"]]
     for peer in (name for name in PEERS if name in rates):
@@ -282,7 +282,8 @@ def opponents(peer: str) -> tuple[str, ...]:
     """Which of ours a peer is measured against."""
     if " x" in peer:
         n = peer.partition(" x")[2]
-        return (f"window of 20, everything on x{n}", f"compact, everything on x{n}")
+        kinds = (f"{kind}, {terms}" for kind in ("window of 20", "compact") for terms in TERMS)
+        return tuple(f"{name} x{n}" for name in kinds)
     if peer.endswith(" 30"):
         return ("30 assets x1", "30 assets x1024")
     return ("compact x1", "window of 20 x1")
