@@ -79,8 +79,10 @@ PLANTS = {
     "costs that training did not know": Plant(
         ("costs eat 2",), training=FREE, validation=Costs(200.0), actions="position"
     ),
-    "absurd learning rate": Plant(
-        ("policy has collapsed to its bound",), config=replace(SHORT, learning_rate=0.3)
+    "a steep drift and nothing to explore for": Plant(  # so with each of five seeds
+        ("policy has collapsed to its bound", "always long: equal to"), noise, 0.05,
+        config=replace(SHORT, learning_rate=3e-3, entropy_coefficient=0.0),
+        actions=PositionActions((1.0, 0.5, -1.0)),
     ),
     "absurd reward scale": Plant(
         ("value loss explodes",), config=replace(SHORT, reward_scale=1e6)
