@@ -1,8 +1,8 @@
 """What moves money, as functions of numbers: one source for the ledger's phases and the sweep's loop.
 
 They hold no branch that is more than a choice between two values, so that the compiler computes several
-accounts with each instruction. A division takes as long as several other operations; so prices are
-multiplied by their inverse, and limits of weights are tested in money.
+accounts with each instruction. A division takes as long as several other operations; so there are few,
+and prices are multiplied by their inverse.
 """
 
 from __future__ import annotations

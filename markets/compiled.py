@@ -170,8 +170,8 @@ def _cache_folder() -> Path:
 def choose(_context: Any, condition: Any, one: Any, other: Any) -> Any:
     """In compiled code: ``one if condition else other``, both of them computed, without a branch.
 
-    LLVM makes of ``x[j] = y if c else x[j]`` a store that happens only if ``c``, and several at once of
-    these are slow on many processors.
+    LLVM makes of ``x[j] = y if c else x[j]`` a store that happens only if ``c``; a vector of these takes
+    tens of cycles on some processors, and a loop with one takes several times as long as without.
     """
 
     def build(_target: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
@@ -184,27 +184,6 @@ def _place(context: Any, builder: Any, kind: Any, array: Any, index: Any) -> Any
     """Address of an entry of a flat array."""
     return builder.gep(context.make_array(kind)(context, builder, array).data, [index], inbounds=True)
 
-
-def _prefetch(writes: bool) -> Callable[[Any, Any], None]:
-    """In compiled code: ask for an entry of a flat array to be in the cache when it is needed."""
-
-    @intrinsic  # type: ignore[untyped-decorator]
-    def prefetch(_context: Any, array: Any, at: Any) -> Any:
-        def build(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-            word, pointer = ir.IntType(32), ir.IntType(8).as_pointer()
-            kind = ir.FunctionType(ir.VoidType(), [pointer, word, word, word])
-            fetch = builder.module.declare_intrinsic("llvm.prefetch", [pointer], kind)
-            place = _place(context, builder, signature.args[0], *arguments)
-            builder.call(fetch, [builder.bitcast(place, pointer), word(int(writes)), word(3), word(1)])
-            return context.get_dummy_value()
-
-        return numba.void(array, numba.uint64), build
-
-    function: Callable[[Any, Any], None] = prefetch
-    return function
-
-
-prefetch_to_read, prefetch_to_write = _prefetch(False), _prefetch(True)
 
 EIGHT = ir.VectorType(ir.FloatType(), 8)
 
