@@ -21,7 +21,7 @@ from foretrade.envs.writing import TOLD_PER_SYMBOL
 from foretrade.markets.arrays import Floats
 from foretrade.markets.bars import DataError
 from foretrade.markets.fills import Fill
-from foretrade.markets.orders import reasons
+from foretrade.markets.reasons import reasons
 from foretrade.storage import atomic_path
 
 COSTS = ("fee", "spread", "impact", "borrow", "financing", "interest")
@@ -48,7 +48,7 @@ IN_WORDS = {
     "ruin": "liquidated: the account is ruined",
     "delisted": "closed: the symbol was delisted",
 }
-"""What each of ``foretrade.markets.orders.REASONS`` means to a reader."""
+"""What each of ``foretrade.markets.reasons.REASONS`` means to a reader."""
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,7 @@ class Run:
             exchange's calendar day of the latter. Amounts are in quote currency: costs positive
             when paid, ``interest`` positive when earned, ``traded`` the notional of the step's
             fills. ``requested`` and ``achieved`` are weights at the fill, ``reason`` holds the flags of
-            ``foretrade.markets.orders.REASONS``; ``units``, ``cash`` and ``equity`` are at the close.
+            ``foretrade.markets.reasons.REASONS``; ``units``, ``cash`` and ``equity`` are at the close.
             Of several symbols it holds what the account has and pays as a whole
             (``ACCOUNT_COLUMNS``), and ``panel`` the rest.
         fill: When orders filled.

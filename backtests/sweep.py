@@ -22,7 +22,7 @@ from foretrade.markets.costs import Costs
 from foretrade.markets.exchange import FILLS, Exchange, make_exchange
 from foretrade.markets.fills import Fill
 from foretrade.markets.fused import can_fuse, new_group, replay_fused
-from foretrade.markets.orders import REASONS
+from foretrade.markets.reasons import REASONS
 from foretrade.markets.replay import replay
 from foretrade.markets.rules import Rules
 from foretrade.markets.tally import TALLY_FIELDS, Record
@@ -45,8 +45,8 @@ class Outcome:
         turnover: Traded notional over the equity before, a year.
         cost: All costs less interest, over the equity before, a year.
         ruined: Whether it was over before the end.
-        reasons: How often each of ``foretrade.markets.orders.REASONS`` gave a symbol another weight than
-            was asked for.
+        reasons: How often each of ``foretrade.markets.reasons.REASONS`` gave a symbol another weight
+            than was asked for.
     """
 
     rows: range
@@ -119,7 +119,7 @@ def sweep(
         cost_scale: Level of all costs but interest, a number or ``[strategies]``.
         threads: Share the strategies out; the bits do not depend on it.
         out: Where to write the equity, ``[steps + 1, strategies]``; memory fresh from the system takes
-            longer to map than to fill.
+            longer to map than to fill. It holds nothing of worth after an error.
 
     Raises:
         ValueError: A shape, row or number is impossible; the message names it.
@@ -218,8 +218,12 @@ def _checked_out(out: Floats | None, targets: Floats) -> Floats:
     shape = (len(targets) + 1, targets.shape[2])
     if out is None:
         return np.empty(shape)
-    if out.shape != shape or out.dtype != np.float64 or not out.flags.c_contiguous:
-        raise ValueError(f"out must be a contiguous float64 array of shape {shape}, got {out.shape}")
+    if out.shape != shape or out.dtype != np.float64 or not out.flags.carray:
+        raise ValueError(
+            f"out must be a writable contiguous float64 array of shape {shape}, got {out.shape}"
+        )
+    if np.may_share_memory(out, targets):
+        raise ValueError("out must not share its memory with the targets")
     return out
 
 

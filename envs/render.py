@@ -19,7 +19,7 @@ from rich.table import Table
 from rich.text import Text
 
 from foretrade.markets.arrays import AnyArray, Floats
-from foretrade.markets.orders import reasons
+from foretrade.markets.reasons import reasons
 
 WIDTH_INCHES, HEIGHT_INCHES, DPI = 8.0, 5.0, 80
 SPARKS = "▁▂▃▄▅▆▇█"

@@ -43,10 +43,12 @@ def room_share(
 ) -> float:
     """The largest part of target weights that fits beside positions that stay as they are."""
     room = max_leverage - frozen
-    share = room / gross if gross > room * (1.0 + ROUNDING) else 1.0
+    share = room / gross if gross + frozen > max_leverage * (1.0 + ROUNDING) else 1.0
     total = frozen_net + net
     edge = max_net if total > 0.0 else -max_net
-    outwards = net * total > 0.0  # else the targets bring the net inwards
+    outwards = (
+        net if total > 0.0 else -net
+    ) > ROUNDING * gross  # else the targets bring the net inwards
     outwards &= abs(total) > max_net * (1.0 + ROUNDING)
     by_net = (edge - frozen_net) / net if outwards else 1.0
     share = share if share < by_net else by_net

@@ -30,7 +30,7 @@ from foretrade.markets.trading import (
 )
 
 NEWTON_STEPS = 64
-SOLVED, CLOSE = 1e-13, 1e-9  # of the equity: steps that are too small to be taken, and to be followed
+SOLVED, CLOSE = 1e-13, 1e-9  # of the equity: steps too small to be taken, and to be followed
 
 
 @compiled_phase
@@ -39,7 +39,8 @@ def solve(hs: Floats, s: Floats, ms: Floats, lanes: Index, terms: Any) -> None:
 
     Each cost is convex in the size of its order, so the left side is convex in ``e``; Newton's iterates
     from an ``e`` that is too large fall onto the largest root, and a lane is done once the next would
-    fall by less than rounding. A lane with proportional costs alone keeps its closed form.
+    fall by next to nothing. A lane with proportional costs alone keeps its closed form, whatever other
+    bars charge.
     """
     if not terms.compounds:
         for j in range(lanes):
@@ -65,19 +66,23 @@ def _solve_one(h: Floats, s: Floats, m: Floats, lanes: Index, proportional: bool
         after = choose(slope > 0.0, base - abs(order) * unit_cost, -1.0)
         m[ORDER + j] = order
         s[AFTER + j] = choose(goes, after, base)
-        s[SHARE + j] = choose(goes & (after > 0.0), 0.0, 1.0)  # whose equation is solved
-    if not proportional:
-        for _ in range(NEWTON_STEPS):
-            if _approach(h, s, m, lanes) == 0:
-                break
+    if proportional:
+        return
+    for j in range(lanes):
+        others = m[FEE_PER_UNIT + j] + m[MINIMUM_FEE + j] + m[IMPACT_RATE + j] + m[QUADRATIC + j]
+        solves = (m[GOES + j] > 0.0) & (s[AFTER + j] > 0.0) & (others > 0.0)
+        s[SHARE + j] = choose(solves, 0.0, 1.0)  # whose equation is solved
+    for _ in range(NEWTON_STEPS):
+        if _approach(h, s, m, lanes) == 0:
+            break
 
 
 @compiled_phase
 def _approach(h: Floats, s: Floats, m: Floats, lanes: Index) -> int:
     """A step of Newton's for one symbol; how many lanes need another.
 
-    The next one would fall by at most half the curvature times the square of this one, unless the
-    minimum fee begins or ends on the way.
+    The next one would fall by at most half the curvature times the square of this one, unless the order
+    changes its side on the way, or the minimum fee begins or ends.
     """
     falling = 0
     for j in range(lanes):
@@ -86,8 +91,9 @@ def _approach(h: Floats, s: Floats, m: Floats, lanes: Index) -> int:
         slope = 1.0 + slope
         step = (after + cost - base) / slope
         change = m[TILT + j] * step
-        falls = solves & (slope > 0.0) & (step > SOLVED * base)
-        bends = (curve * (change * change) > SOLVED * base * size) | (fee_left < unit_fee * abs(change))
+        falls = solves & (slope > 0.0) & (step > SOLVED * after)
+        bends = curve * (change * change) > SOLVED * (after - step) * size
+        bends |= (size < abs(change)) | (fee_left < unit_fee * abs(change))
         rootless = solves & (slope <= 0.0) & (cost > 0.0)  # no equity can pay for these
         s[AFTER + j] = after - choose(rootless, after + 1.0, choose(falls, step, 0.0))
         s[SHARE + j] = choose(falls & bends, 0.0, 1.0)
@@ -123,9 +129,9 @@ def _fall(s: Floats, j: Index, cost: float, slope: float) -> bool:
     """One step of Newton's; whether the lane needs another."""
     after, base, solves = s[AFTER + j], s[BASE + j], s[SHARE + j] == 0.0
     step = (after + cost - base) / slope
-    falls = solves & (slope > 0.0) & (step > SOLVED * base)
+    falls = solves & (slope > 0.0) & (step > SOLVED * after)
     rootless = solves & (slope <= 0.0) & (cost > 0.0)  # no equity can pay for these
-    again: bool = falls & (step > CLOSE * base)
+    again: bool = falls & (step > CLOSE * (after - step))
     s[AFTER + j] = after - choose(rootless, after + 1.0, choose(falls, step, 0.0))
     s[SHARE + j] = choose(again, 0.0, 1.0)
     return again

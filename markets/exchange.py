@@ -32,7 +32,7 @@ PRICE_FIELDS = (
     "open",
     "high",
     "low",
-)  # a line of the cache
+)
 AT_MARK, AT_FILL, AT_VALUED, AT_YEARS, AT_VOLUME, AT_OPEN, AT_HIGH, AT_LOW = (
     np.uint64(k) for k in range(len(PRICE_FIELDS))
 )

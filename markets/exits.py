@@ -13,7 +13,7 @@ from foretrade.markets.accounts import ALIVE, CALLED, CASH, ENTRY, ROW, RUINED, 
 from foretrade.markets.arrays import Floats, Index, UInts
 from foretrade.markets.compiled import compiled_part, compiled_phase, inlined
 from foretrade.markets.exchange import AT_DELISTING
-from foretrade.markets.orders import DELISTING, MARGIN_CALL, RUIN, STOPPED, TOOK_PROFIT
+from foretrade.markets.reasons import DELISTING, MARGIN_CALL, RUIN, STOPPED, TOOK_PROFIT
 from foretrade.markets.trading import (
     ACHIEVED,
     EXIT,

@@ -29,7 +29,7 @@ from foretrade.markets.arithmetic import (
 )
 from foretrade.markets.arrays import Floats, Index, Ints
 from foretrade.markets.compiled import choose, compiled_phase, inlined
-from foretrade.markets.orders import REASONS
+from foretrade.markets.reasons import REASONS
 from foretrade.markets.tally import (
     COUNTS,
     OVER,

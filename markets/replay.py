@@ -11,7 +11,7 @@ from foretrade.markets.accounts import ALIVE, EQUITY, LANES, ROW, STATUS, Accoun
 from foretrade.markets.arrays import Floats, Index
 from foretrade.markets.compiled import compiled, compiled_part, inlined
 from foretrade.markets.exchange import Exchange
-from foretrade.markets.orders import REASONS
+from foretrade.markets.reasons import REASONS
 from foretrade.markets.tally import (
     COUNTS,
     OVER,

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from foretrade.markets import exits, orders
+from foretrade.markets import exits, orders, targets
 from foretrade.markets.accounts import ALIVE, CASH, EQUITY, PEAK, STATUS, UNITS
 from foretrade.markets.arithmetic import ROUNDING, borrowed, idle, is_beyond, keeps_limit, owed
 from foretrade.markets.arrays import Floats, Index
 from foretrade.markets.compiled import choose, compiled_phase
 from foretrade.markets.exchange import WEIGHTS
-from foretrade.markets.orders import IN_BAND, MINIMUM_ORDER
+from foretrade.markets.reasons import IN_BAND, MINIMUM_ORDER
 from foretrade.markets.trading import (
     BASE,
     BORROW,
@@ -66,8 +66,8 @@ def fill(a: Floats, hs: Floats, s: Floats, ms: Floats, lanes: Index, terms: Any,
     if (odd == 0) & (terms.sizing == WEIGHTS) & (not terms.carries):
         _aim(a, h, s, m, lanes, terms)
     else:
-        orders.limit(a, hs, s, ms, lanes, terms)
-        orders.aim(a, hs, s, ms, lanes, terms)
+        targets.limit(a, hs, s, ms, lanes, terms)
+        targets.aim(a, hs, s, ms, lanes, terms)
     orders.settle(a, hs, s, ms, lanes, terms)
     if tells:
         orders.record(a, hs, s, ms, lanes, terms)

@@ -14,7 +14,7 @@ import numpy as np
 from foretrade.markets.accounts import LANES, offsets
 from foretrade.markets.arrays import Floats, Index
 from foretrade.markets.compiled import inlined
-from foretrade.markets.orders import REASONS
+from foretrade.markets.reasons import REASONS
 
 TALLY_FIELDS = (
     "turnover", "cost", "steps", "over", "mean", "second", "third", "fourth", "peak", "low", "high",

@@ -20,7 +20,7 @@ from foretrade.envs.actions import InvalidAction, PositionActions
 from foretrade.envs.market import MarketEnv
 from foretrade.markets.bars import DataError
 from foretrade.markets.costs import Costs
-from foretrade.markets.orders import REASONS
+from foretrade.markets.reasons import REASONS
 from foretrade.markets.rules import Rules
 from foretrade.markets.synthetic import random_walk
 

@@ -16,9 +16,10 @@ from scipy import stats
 from foretrade.backtests.sweep import Sweep, sweep, sweep_moments
 from foretrade.envs.actions import WeightActions
 from foretrade.envs.market import MarketEnv
+from foretrade.markets.arrays import read_only
 from foretrade.markets.costs import FREE, Costs
 from foretrade.markets.features import compute_features
-from foretrade.markets.orders import REASONS, reasons
+from foretrade.markets.reasons import REASONS, reasons
 from foretrade.markets.rules import Rules
 from foretrade.markets.synthetic import random_walk
 
@@ -200,6 +201,11 @@ def test_equity_is_written_where_it_is_asked_for():
     assert_array_equal(out, sweep(WALK, weights, rows=range(100)).equity)
     with pytest.raises(ValueError, match=r"shape \(101, 3\), got \(3, 101\)"):
         sweep(WALK, weights, rows=range(100), out=out.T)
+    with pytest.raises(ValueError, match="writable"):
+        sweep(WALK, weights, rows=range(100), out=read_only(out))
+    memory = np.zeros((101, 3))
+    with pytest.raises(ValueError, match="must not share its memory with the targets"):
+        sweep(WALK, memory[1:], rows=range(100), out=memory)
 
 
 @settings(max_examples=60)

@@ -15,7 +15,7 @@ from foretrade.envs.episodes import Episodes
 from foretrade.envs.market import MarketEnv
 from foretrade.markets.bars import Bars
 from foretrade.markets.costs import Costs
-from foretrade.markets.orders import reasons
+from foretrade.markets.reasons import reasons
 from foretrade.markets.rules import Rules
 from foretrade.markets.synthetic import random_walk
 from foretrade.markets.table import Column, Table

@@ -14,7 +14,7 @@ from numpy.testing import assert_allclose
 from foretrade.markets.accounts import ALIVE, RUINED
 from foretrade.markets.costs import FREE, Costs, cost_rates
 from foretrade.markets.exchange import make_exchange
-from foretrade.markets.orders import reasons
+from foretrade.markets.reasons import reasons
 from foretrade.markets.rules import Rules
 from foretrade.markets.synthetic import random_walk
 

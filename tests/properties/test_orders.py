@@ -11,7 +11,7 @@ from numpy.testing import assert_allclose
 
 from foretrade.markets.accounts import ALIVE, CALLED, RUINED
 from foretrade.markets.costs import FREE, Costs
-from foretrade.markets.orders import reasons
+from foretrade.markets.reasons import reasons
 from foretrade.markets.rules import Rules
 
 FLAT = (100.0, 100.0, 100.0)  # last close, fill, close
@@ -44,6 +44,22 @@ def test_what_cannot_be_traded_takes_its_share_of_the_limit():
     assert [reasons(code) for code in account.all("reason")] == [("no_bar",), ("leverage",)]
 
 
+def test_a_neutral_pair_is_traded_beside_what_a_limit_holds():
+    """Targets that add up to nothing but noise take no side of the net limit."""
+    account = Account(3, rules=Rules(2.0, max_net=0.332))
+    account.step([0.332, 0.0, 0.0], *FLAT)
+    account.step([0.332, 0.3, -0.3], 100.0, [np.nan, 100.0, 100.0], [101.0, 100.0, 100.0])
+    assert_allclose(account.all("units")[1:] * 100.0, [3e5, -3e5], rtol=1e-9)
+
+
+def test_one_symbol_beyond_its_limit_says_that_it_had_no_bar():
+    account = Account(rules=Rules(1.0))
+    account.step(1.2, *FLAT)
+    assert why(account) == ("leverage",)
+    account.step(1.2, 100.0, np.nan, 100.0)
+    assert (account.get("requested"), why(account)) == (1.2, ("no_bar",))
+
+
 def test_an_asset_without_a_price_is_not_traded():
     account = Account(2)
     account.step([0.4, 0.4], *FLAT)
@@ -73,6 +89,41 @@ def test_positions_are_whole_lots_rounded_towards_zero(weight, lot):
     assert abs(weight) * 1e6 / 100 - abs(account.get("units")) < lot + 1e6 / 100 * 3.1e-4
     account.step(0.0, *FLAT)
     assert account.get("units") == 0
+
+
+def test_lots_trade_nothing_for_a_rounding_of_their_own():
+    account = Account(costs=Costs(0, 0, minimum_fee=10.0), rules=Rules(lot_size=1.7))
+    for k in range(200):
+        account.step(0.3 * np.sin(k // 2), *FLAT)
+        assert account.get("traded") == 0 or account.get("traded") > 169
+
+
+weights_and_moves = st.lists(st.tuples(st.floats(-2, 2), st.floats(-0.1, 0.1)), min_size=1, max_size=12)
+
+
+@given(
+    st.builds(
+        Costs,
+        st.floats(0, 50),
+        st.floats(0, 300),
+        minimum_fee=st.floats(0, 1e5) | st.floats(0, 1e3),
+        fee_per_unit=st.floats(0, 0.1),
+        impact_bps=st.floats(0, 500),
+        quadratic=st.floats(0, 1e-5),
+    ),
+    weights_and_moves,
+)
+def test_what_nothing_cuts_is_held_after_costs_of_every_kind(costs, steps):
+    """Minimum fees of up to a tenth of the equity turn small purchases into sales on the way."""
+    account, last = Account(costs=costs, rules=Rules(3.0, max_participation=1.0)), 100.0
+    for weight, move in steps:
+        price = last * (1 + move)
+        account.step(weight, last, price, price)
+        if account.get("status") != ALIVE:
+            return
+        if not why(account):
+            assert_allclose(account.get("achieved"), weight, rtol=1e-9, atol=2e-9)
+        last = price
 
 
 def test_small_orders_are_not_sent():
