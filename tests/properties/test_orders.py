@@ -114,12 +114,27 @@ weights_and_moves = st.lists(st.tuples(st.floats(-2, 2), st.floats(-0.1, 0.1)), 
     weights_and_moves,
 )
 def test_what_nothing_cuts_is_held_after_costs_of_every_kind(costs, steps):
-    """Minimum fees of up to a tenth of the equity turn small purchases into sales on the way."""
+    """From one target to another."""
     account, last = Account(costs=costs, rules=Rules(3.0, max_participation=1.0)), 100.0
     for weight, move in steps:
         price = last * (1 + move)
         account.step(weight, last, price, price)
         if account.get("status") != ALIVE:
+            return
+        if not why(account):
+            assert_allclose(account.get("achieved"), weight, rtol=1e-9, atol=2e-9)
+        last = price
+
+
+@given(st.floats(-2, 2), st.floats(0, 300), st.floats(0, 0.05), st.integers(0, 99))
+def test_a_weight_that_is_kept_is_held_after_a_minimum_fee(weight, half_spread_bps, fee, seed):
+    """A fee that takes more than the weight has drifted turns the purchase into a sale."""
+    costs = Costs(0, half_spread_bps, minimum_fee=1e6 * fee)
+    account, last = Account(costs=costs, rules=Rules(3.0)), 100.0
+    for move in np.random.default_rng(seed).normal(0, 0.01, 30):
+        price = last * (1 + move)
+        account.step(weight, last, price, price)
+        if account.get("status") != ALIVE or account.get("equity") < 1e5:
             return
         if not why(account):
             assert_allclose(account.get("achieved"), weight, rtol=1e-9, atol=2e-9)
