@@ -125,7 +125,7 @@ def _refuse(s: Floats, m: Floats, lanes: Index) -> None:
         m[REASON + j] += COSTS_EXCEED if (m[GOES + j] > 0.0) & (not s[AFTER + j] > 0.0) else 0.0
 
 
-@compiled_part
+@compiled_phase
 def _round(h: Floats, s: Floats, m: Floats, lanes: Index, lot: float, minimum: float) -> None:
     """Round positions to lots towards zero, and drop orders that are too small, but those that a limit
     asks for."""

@@ -81,8 +81,8 @@ def _value(a: Floats, h: Floats, s: Floats, m: Floats, lanes: Index, terms: Any)
     reach = min(terms.max_leverage, terms.max_net)
     for j in range(lanes):
         price, valued, units = m[FILL + j], m[VALUED + j], h[UNITS + j]
-        trades = (price == price) & (m[OUT + j] == 0.0)  # a price of NaN does not equal itself
-        price = choose(trades, price, valued)
+        quoted, stays = price == price, m[OUT + j] == 0.0  # a price of NaN does not equal itself
+        price = choose(quoted & stays, price, valued)
         value = units * price
         net = a[CASH + j] + value
         s[PRICE_PNL + j] += units * (price - valued)
@@ -91,7 +91,7 @@ def _value(a: Floats, h: Floats, s: Floats, m: Floats, lanes: Index, terms: Any)
         s[BASE + j] = choose(compounds, net, notional)
         m[VALUED + j] = price
         lost += (net <= 0.0) & (a[STATUS + j] == ALIVE)
-        odd += not (trades & (abs(m[TARGET + j]) <= reach))
+        odd += stays & (not (quoted & (abs(m[TARGET + j]) <= reach)))
     return lost, odd
 
 
@@ -102,12 +102,13 @@ def _aim(a: Floats, h: Floats, s: Floats, m: Floats, lanes: Index, terms: Any) -
     max_leverage = terms.max_leverage
     for j in range(lanes):
         price, base, weight = m[VALUED + j], s[BASE + j], m[TARGET + j]
-        units, stands, inverse = h[UNITS + j], a[STATUS + j] == ALIVE, 1.0 / price
+        units, inverse = h[UNITS + j], 1.0 / price
+        trades = (a[STATUS + j] == ALIVE) & (m[OUT + j] == 0.0)
         tilt = choose(compounds, weight * inverse, 0.0)
         goal = choose(compounds, 0.0, weight * base * inverse)
         away = goal + tilt * base - units
         keeps = keeps_limit(abs(units * price), base, max_leverage)
-        off = is_beyond(away, ROUNDING * inverse, base) & stands
+        off = is_beyond(away, ROUNDING * inverse, base) & trades
         in_band = off & (not is_beyond(away, choose(keeps, band, 0.0) * inverse, base))
         small = off & (not in_band) & (abs(away) * price < minimum) & keeps
         m[TILT + j] = tilt
