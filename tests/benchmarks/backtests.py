@@ -111,7 +111,8 @@ def check_parity(python: Path, folder: Path, bars: Bars, weights: np.ndarray) ->
     for name, market, targets in cases:
         ours = sweep(market, targets, costs=FEES, initial_equity=CASH).equity
         units = units_of(market, targets, ours).reshape(len(market), -1)
-        peer = Peer(python, name, folder, prices=market.close, targets=units, sizing="units")
+        prices = {"prices": market.close, "opens": market.open}
+        peer = Peer(python, name, folder, **prices, targets=units, sizing="units")
         theirs = peer.equity().reshape(ours.shape)
         peer.close()
         off = float(np.abs(theirs / ours - 1).max())
@@ -237,7 +238,8 @@ def beside_peers(
     """Times of ours and of vectorbt, interleaved; and of the engines that loop, one strategy."""
     work, slow = runners(bars, weights), {}
     if python.exists():
-        data = {"prices": bars.close, "targets": as_traded(weights), "sizing": "weights"}
+        data = {"prices": bars.close, "opens": bars.open, "sizing": "weights"}
+        data["targets"] = as_traded(weights)
         work["vectorbt sweep"] = Peer(python, "vectorbt sweep", folder, **data)
     seconds = measure(work, rounds)
     if python.exists():
