@@ -13,7 +13,7 @@ from foretrade.envs.episodes import Episodes
 from foretrade.envs.observation import BOUND, RMS_WINDOW_BARS, Layout, clipped_rows, layout, market_rows
 from foretrade.envs.rewards import OF_LOGARITHMS, Reward
 from foretrade.envs.stage import TERMS, Market
-from foretrade.markets.arrays import AnyArray, Bools, Float32s, Floats, Ints, in_lines
+from foretrade.markets.arrays import AnyArray, Bools, Float32s, Floats, Ints, aligned
 from foretrade.markets.bars import Bars, DataError
 from foretrade.markets.costs import Costs, Rate
 from foretrade.markets.exchange import Exchange, last_closes, make_exchange
@@ -215,7 +215,7 @@ def assemble(
         window=np.concatenate([market_rows(p.table, view.window, p.assets, p.known) for p in parts]),
         current=np.concatenate([_current(part, view) for part in parts]),
         lookback_bars=view.lookback_bars if view.window else 1,
-        prices=in_lines(exchange.prices),
+        prices=exchange.prices,
         events=exchange.events,
         rates=exchange.rates,
         terms=_terms(exchange, constants),
@@ -272,10 +272,9 @@ def _joined(exchanges: Sequence[Exchange]) -> Exchange:
     terms = first.terms.copy()
     for flag in ("has_actions", "has_delistings"):
         terms[flag] = any(exchange.terms[flag][0] for exchange in exchanges)
-    prices, events = (
-        np.concatenate([getattr(exchange, name) for exchange in exchanges])
-        for name in ("prices", "events")
-    )
+    bars, fields = sum(len(e.prices) for e in exchanges), first.prices.shape[1:]
+    prices = np.concatenate([e.prices for e in exchanges], out=aligned(bars, *fields))
+    events = np.concatenate([e.events for e in exchanges])
     return Exchange(prices, events, first.rates, terms)
 
 

@@ -25,13 +25,6 @@ def aligned(*shape: int) -> Floats:
     return memory[skipped : skipped + count].reshape(shape)
 
 
-def in_lines(array: Floats) -> Floats:
-    """A copy that is :func:`aligned`."""
-    copy = aligned(*array.shape)
-    copy[...] = array
-    return copy
-
-
 def read_only(array: AnyArray) -> AnyArray:
     """A C-contiguous copy that nobody can write to."""
     copy = np.array(array, order="C")

@@ -61,7 +61,7 @@ def bound(function: Callable[..., Any], *kinds: Any) -> Callable[..., Any]:
     array's items and its dimensions is looked at: the caller sees to the rest.
     """
     compiled_function: Any = function
-    with _without_collection():  # a tenth of the time that it takes to compile
+    with _without_collection():
         compiled_function.compile(kinds)
     code: Callable[..., Any] = compiled_function.get_overload(kinds)
     return code
@@ -69,7 +69,8 @@ def bound(function: Callable[..., Any], *kinds: Any) -> Callable[..., Any]:
 
 @contextmanager
 def _without_collection() -> Iterator[None]:
-    """Nothing that is made meanwhile is looked at to see whether it is garbage."""
+    """Nothing that is made meanwhile is looked at to see whether it is garbage: to compile makes much
+    that is not."""
     collects = gc.isenabled()
     gc.disable()
     try:
@@ -170,8 +171,8 @@ def _cache_folder() -> Path:
 def choose(_context: Any, condition: Any, one: Any, other: Any) -> Any:
     """In compiled code: ``one if condition else other``, both of them computed, without a branch.
 
-    LLVM makes of ``x[j] = y if c else x[j]`` a store that happens only if ``c``; a vector of these takes
-    tens of cycles on some processors, and a loop with one takes several times as long as without.
+    LLVM makes of ``x[j] = y if c else x[j]`` a store that happens only if ``c``; on some processors a
+    loop with a vector of these takes several times as long as without.
     """
 
     def build(_target: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
@@ -196,18 +197,11 @@ def copy_eight(_context: Any, target: Any, to: Any, source: Any, start: Any) -> 
     """
 
     def build(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        where = [
-            builder.bitcast(
-                builder.gep(
-                    context.make_array(kind)(context, builder, array).data, [index], inbounds=True
-                ),
-                EIGHT.as_pointer(),
-            )
-            for kind, array, index in zip(
-                signature.args[::2], arguments[::2], arguments[1::2], strict=True
-            )
+        places = [
+            builder.bitcast(_place(context, builder, *one), EIGHT.as_pointer())
+            for one in zip(signature.args[::2], arguments[::2], arguments[1::2], strict=True)
         ]
-        builder.store(builder.load(where[1], align=4), where[0], align=4)
+        builder.store(builder.load(places[1], align=4), places[0], align=4)
         return context.get_dummy_value()
 
     return numba.void(target, numba.uint64, source, numba.uint64), build

@@ -40,23 +40,23 @@ def solve(hs: Floats, s: Floats, ms: Floats, lanes: Index, terms: Any) -> None:
     Each cost is convex in the size of its order, so the left side is convex in ``e``; Newton's iterates
     from an ``e`` that is too large fall onto the largest root, and a lane is done once the next would
     fall by next to nothing. A lane with proportional costs alone keeps its closed form, whatever other
-    bars charge.
+    bars charge: ``m[ORDER]`` holds its order. Where that is NaN, the order follows from the equity.
     """
-    if not terms.compounds:
-        for j in range(lanes):
-            s[AFTER + j] = s[BASE + j]
-    elif len(hs) == 1:
+    if terms.compounds & (len(hs) == 1):
         _solve_one(hs[0], s, ms[0], lanes, terms.proportional)
-    else:
+        return
+    for i in range(len(ms)):
+        for j in range(lanes):
+            ms[i, ORDER + j] = math.nan
+    for j in range(lanes):
+        s[AFTER + j] = s[BASE + j]
+    if terms.compounds:
         _solve_many(hs, s, ms, lanes)
 
 
 @inlined
 def _solve_one(h: Floats, s: Floats, m: Floats, lanes: Index, proportional: bool) -> None:
-    """One symbol at proportional costs has a closed form; others begin from there: they leave less.
-
-    ``m[ORDER]`` becomes NaN where the order follows from the equity alone.
-    """
+    """One symbol at proportional costs has a closed form; others begin from there: they leave less."""
     for j in range(lanes):
         base, tilt, goes = s[BASE + j], m[TILT + j], m[GOES + j] > 0.0
         unit_cost = m[VALUED + j] * cost_rate(m[FEE_RATE + j], m[HALF_SPREAD + j])
@@ -105,7 +105,6 @@ def _approach(h: Floats, s: Floats, m: Floats, lanes: Index) -> int:
 @inlined
 def _solve_many(hs: Floats, s: Floats, ms: Floats, lanes: Index) -> None:
     for j in range(lanes):
-        s[AFTER + j] = s[BASE + j]
         s[SHARE + j] = 0.0  # of the lanes' equations that are solved already
     for _ in range(NEWTON_STEPS):
         for j in range(lanes):

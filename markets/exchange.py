@@ -7,7 +7,7 @@ from typing import Literal, NamedTuple, TypeAlias
 
 import numpy as np
 
-from foretrade.markets.arrays import AnyArray, Bools, Floats
+from foretrade.markets.arrays import AnyArray, Bools, Floats, aligned
 from foretrade.markets.bars import Bars, DataError
 from foretrade.markets.costs import Costs, cost_rates
 from foretrade.markets.fills import Fill
@@ -143,7 +143,7 @@ def _check_impact(costs: Costs, rules: Rules, bars: Bars) -> None:
 
 def _price_panel(bars: Bars, fill: Fill, rules: Rules, halted: Bools | None) -> Floats:
     present, mark = bars.present, last_closes(bars)
-    panel = np.empty((*mark.shape, len(PRICE_FIELDS)))
+    panel = aligned(*mark.shape, len(PRICE_FIELDS))  # so that each row is one line
     panel[:, :, AT_MARK] = mark
     panel[:, :, AT_VALUED] = np.concatenate([mark[:1], mark[:-1]])
     for field, values in ((AT_HIGH, bars.high), (AT_LOW, bars.low)):

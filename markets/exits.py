@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from foretrade.markets.accounts import ALIVE, CALLED, CASH, ENTRY, ROW, RUINED, STATUS, UNITS
+from foretrade.markets.accounts import ALIVE, CALLED, CASH, ENTRY, EQUITY, ROW, RUINED, STATUS, UNITS
 from foretrade.markets.arrays import Floats, Index, UInts
 from foretrade.markets.compiled import compiled_part, compiled_phase, inlined
 from foretrade.markets.exchange import AT_DELISTING
@@ -17,6 +17,7 @@ from foretrade.markets.reasons import DELISTING, MARGIN_CALL, RUIN, STOPPED, TOO
 from foretrade.markets.trading import (
     ACHIEVED,
     EXIT,
+    FILL_EQUITY,
     GROSS,
     HIGH,
     LOW,
@@ -124,6 +125,16 @@ def call_margin(
     for j in range(lanes):
         if (a[STATUS + j] == ALIVE) & _falls_short(s, j, maintenance):
             _liquidate(a, hs, s, ms, j, s[NET + j])
+
+
+@compiled_phase
+def call_margin_at_close(a: Floats, hs: Floats, s: Floats, ms: Floats, lanes: Index, terms: Any) -> None:
+    """Check the margin at the mark; an account that is over keeps what is left to it."""
+    call_margin(a, hs, s, ms, lanes, terms.maintenance_margin, terms.compounds)
+    for j in range(lanes):
+        stands = a[STATUS + j] == ALIVE
+        a[EQUITY + j] = s[NET + j] if stands else a[CASH + j]
+        s[FILL_EQUITY + j] = s[FILL_EQUITY + j] if stands else a[CASH + j]
 
 
 @inlined

@@ -28,7 +28,6 @@ import numpy as np
 from foretrade.markets import exits, solo
 from foretrade.markets.accounts import (
     ACCOUNT_FIELDS,
-    ALIVE,
     CASH,
     COST_SCALE,
     ENTRY,
@@ -39,7 +38,6 @@ from foretrade.markets.accounts import (
     PEAK,
     PENDING,
     ROW,
-    STATUS,
     UNITS,
     Accounts,
 )
@@ -64,7 +62,6 @@ from foretrade.markets.trading import (
     DIVIDEND,
     FEE,
     FILL,
-    FILL_EQUITY,
     FINANCING,
     FINANCING_RATE,
     GROSS,
@@ -110,6 +107,19 @@ def step_one(
         a, hs, clock, s, ms, lanes, prices, events, rates, terms, tells,
         solo.accrue, solo.fill, solo.mark,
     )  # fmt: skip
+
+
+@inlined
+def step_any(
+    a: Floats, hs: Floats, clock: UInts, s: Floats, ms: Floats, lanes: Index, exchange: Exchange,
+    tells: bool,
+) -> None:  # fmt: skip
+    """Whichever of the two it takes; who knows beforehand calls that, and need not compile the other."""
+    prices, events, rates, terms = exchange
+    if len(hs) == 1:
+        step_one(a, hs, clock, s, ms, lanes, prices, events, rates, terms[0], tells)
+    else:
+        step(a, hs, clock, s, ms, lanes, prices, events, rates, terms[0], tells)
 
 
 @inlined
@@ -235,11 +245,7 @@ def _mark(a: Floats, hs: Floats, s: Floats, ms: Floats, lanes: Index, terms: Any
     _sum_up(a, hs, s, ms, lanes)
     for j in range(lanes):
         a[PEAK + j] = max(a[PEAK + j], s[NET + j])
-    exits.call_margin(a, hs, s, ms, lanes, terms.maintenance_margin, terms.compounds)
-    for j in range(lanes):
-        stands = a[STATUS + j] == ALIVE
-        a[EQUITY + j] = s[NET + j] if stands else a[CASH + j]
-        s[FILL_EQUITY + j] = s[FILL_EQUITY + j] if stands else a[CASH + j]
+    exits.call_margin_at_close(a, hs, s, ms, lanes, terms)
 
 
 @compiled_phase
@@ -280,12 +286,8 @@ def open_accounts(accounts: Accounts, cash: float, row: int) -> None:
 def step_block(accounts: Accounts, work: Workspace, exchange: Exchange) -> None:
     """One step of the accounts of the first block, to the targets that stand in the workspace."""
     a, hs, clock = accounts.account[0], accounts.holdings[0], accounts.clock[0]
-    lanes, (prices, events, rates, terms) = lanes_of(accounts, np.uint64(0)), exchange
-    s, ms = work
-    if len(hs) == 1:
-        step_one(a, hs, clock, s, ms, lanes, prices, events, rates, terms[0], True)
-    else:
-        step(a, hs, clock, s, ms, lanes, prices, events, rates, terms[0], True)
+    lanes = lanes_of(accounts, np.uint64(0))
+    step_any(a, hs, clock, work.account, work.quotes, lanes, exchange, True)
 
 
 @inlined

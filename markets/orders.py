@@ -72,7 +72,7 @@ def settle(a: Floats, hs: Floats, s: Floats, ms: Floats, lanes: Index, terms: An
 def _execute(a: Floats, hs: Floats, s: Floats, ms: Floats, lanes: Index, terms: Any) -> None:
     for i in range(len(hs)):
         h, m = hs[i], ms[i]
-        if _order(h, s, m, lanes, terms.compounds & (len(hs) == 1)) > 0:
+        if _order(h, s, m, lanes) > 0:
             _refuse(s, m, lanes)
         if (terms.lot_size > 0.0) | (terms.minimum_order > 0.0):
             _round(h, s, m, lanes, terms.lot_size, terms.minimum_order)
@@ -99,15 +99,8 @@ def _trade(a: Floats, h: Floats, s: Floats, m: Floats, lanes: Index) -> None:
 
 
 @compiled_phase
-def _order(h: Floats, s: Floats, m: Floats, lanes: Index, solved: bool) -> int:
-    """The orders; how many nobody can pay for.
-
-    Args:
-        solved: Whether the equation left the orders in ``m[ORDER]``, where they are not NaN.
-    """
-    if not solved:
-        for j in range(lanes):
-            m[ORDER + j] = math.nan
+def _order(h: Floats, s: Floats, m: Floats, lanes: Index) -> int:
+    """The orders; how many nobody can pay for."""
     unpaid = 0
     for j in range(lanes):
         after, goes = s[AFTER + j], m[GOES + j] > 0.0

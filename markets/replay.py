@@ -62,8 +62,7 @@ def replay(
         tally: Likewise, ``[TALLY_FIELDS × LANES]``.
     """
     a, hs, clock = accounts.account[0], accounts.holdings[0], accounts.clock[0]
-    s, ms, terms = work.account, work.quotes, exchange.terms[0]
-    prices, events, rates, _ = exchange
+    s, ms = work
     for block in range(np.uint64(first), np.uint64(last)):
         at = block * np.uint64(LANES)
         lanes = min(np.uint64(targets.shape[2]) - at, np.uint64(LANES))
@@ -76,10 +75,7 @@ def replay(
             for i in range(np.uint64(len(hs))):
                 for j in range(lanes):
                     ms[i, TARGET + j] = targets[k, i, at + j]
-            if len(hs) == 1:
-                ledger.step_one(a, hs, clock, s, ms, lanes, prices, events, rates, terms, False)
-            else:
-                ledger.step(a, hs, clock, s, ms, lanes, prices, events, rates, terms, False)
+            ledger.step_any(a, hs, clock, s, ms, lanes, exchange, False)
             _note(a, s, ms, tally, lanes, at, k, record)
         hand_over(tally, record, at, lanes)
 

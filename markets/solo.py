@@ -20,7 +20,6 @@ from foretrade.markets.trading import (
     BORROW,
     BORROW_RATE,
     FILL,
-    FILL_EQUITY,
     FINANCING,
     FINANCING_RATE,
     GOAL,
@@ -123,11 +122,7 @@ def _aim(a: Floats, h: Floats, s: Floats, m: Floats, lanes: Index, terms: Any) -
 def mark(a: Floats, hs: Floats, s: Floats, ms: Floats, lanes: Index, terms: Any) -> None:
     """Value everything at the close, and check the margin."""
     if _close(a, hs[0], s, ms[0], lanes, terms.maintenance_margin) > 0:
-        exits.call_margin(a, hs, s, ms, lanes, terms.maintenance_margin, terms.compounds)
-        for j in range(lanes):
-            stands = a[STATUS + j] == ALIVE
-            a[EQUITY + j] = a[EQUITY + j] if stands else a[CASH + j]
-            s[FILL_EQUITY + j] = s[FILL_EQUITY + j] if stands else a[CASH + j]
+        exits.call_margin_at_close(a, hs, s, ms, lanes, terms)
 
 
 @compiled_phase
