@@ -46,10 +46,8 @@ def room_share(
     share = room / gross if gross + frozen > max_leverage * (1.0 + ROUNDING) else 1.0
     total = frozen_net + net
     edge = max_net if total > 0.0 else -max_net
-    outwards = (
-        net if total > 0.0 else -net
-    ) > ROUNDING * gross  # else the targets bring the net inwards
-    outwards &= abs(total) > max_net * (1.0 + ROUNDING)
+    along = net if total > 0.0 else -net  # not positive: the targets bring the net inwards
+    outwards = (along > ROUNDING * gross) & (abs(total) > max_net * (1.0 + ROUNDING))
     by_net = (edge - frozen_net) / net if outwards else 1.0
     share = share if share < by_net else by_net
     return share if share > 0.0 else 0.0

@@ -46,10 +46,12 @@ def test_what_cannot_be_traded_takes_its_share_of_the_limit():
 
 def test_a_neutral_pair_is_traded_beside_what_a_limit_holds():
     """Targets that add up to nothing but noise take no side of the net limit."""
-    account = Account(3, rules=Rules(2.0, max_net=0.332))
-    account.step([0.332, 0.0, 0.0], *FLAT)
-    account.step([0.332, 0.3, -0.3], 100.0, [np.nan, 100.0, 100.0], [101.0, 100.0, 100.0])
-    assert_allclose(account.all("units")[1:] * 100.0, [3e5, -3e5], rtol=1e-9)
+    account, held = Account(4, rules=Rules(2.0, max_net=0.332)), np.array([101.0, 100.0, 100.0, 100.0])
+    account.step([0.332, 0.0, 0.0, 0.0], 100.0, 100.0, held)
+    assert 0.1 + 0.2 - 0.3 > 0
+    account.step([0.332, 0.1, 0.2, -0.3], held, [np.nan, 100.0, 100.0, 100.0], held)
+    weights = account.all("units")[1:] * 100.0 / account.equity
+    assert_allclose(weights, [0.1, 0.2, -0.3], rtol=1e-9)
 
 
 def test_one_symbol_beyond_its_limit_says_that_it_had_no_bar():
