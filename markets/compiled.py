@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 import numba
 import numpy as np
 from llvmlite import ir
+from numba.core import cgutils
 from numba.core.registry import cpu_target
 from numba.extending import intrinsic
 from numba.np.numpy_support import as_dtype
@@ -205,6 +206,27 @@ def copy_eight(_context: Any, target: Any, to: Any, source: Any, start: Any) -> 
         return context.get_dummy_value()
 
     return numba.void(target, numba.uint64, source, numba.uint64), build
+
+
+def _fetcher(writes: int) -> Any:
+    byte, number = ir.IntType(8).as_pointer(), ir.IntType(32)
+    kind = ir.FunctionType(ir.VoidType(), [byte, number, number, number])
+
+    @intrinsic  # type: ignore[untyped-decorator]
+    def fetcher(_context: Any, array: Any, index: Any) -> Any:
+        def build(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+            place = builder.bitcast(_place(context, builder, signature.args[0], *arguments), byte)
+            prefetch = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0")
+            builder.call(prefetch, [place, *map(number, (writes, 3, 1))])  # stay near; data
+            return context.get_dummy_value()
+
+        return numba.void(array, numba.uint64), build
+
+    return fetcher
+
+
+fetch, fetch_to_write = _fetcher(0), _fetcher(1)
+"""In compiled code: have an entry of a flat array brought to the first cache, to read or to write it."""
 
 
 @intrinsic  # type: ignore[untyped-decorator]

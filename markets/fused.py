@@ -13,7 +13,7 @@ import numpy as np
 
 from foretrade.markets.accounts import LANES
 from foretrade.markets.arrays import Floats, Index, Ints, aligned
-from foretrade.markets.compiled import compiled, compiled_part, inlined
+from foretrade.markets.compiled import compiled, compiled_part, fetch, fetch_to_write, inlined
 from foretrade.markets.exchange import (
     AT_FILL,
     AT_MARK,
@@ -43,21 +43,22 @@ from foretrade.markets.fused_loops import (
 from foretrade.markets.tally import TALLY_FIELDS, Record, hand_over
 
 GROUP = 8  # blocks; what is kept of more would not fit the second cache
+AHEAD = np.uint64(4)  # blocks; what is asked for so early is there when its turn comes
 
 
 class Group(NamedTuple):
     """Memory of blocks that take each bar together.
 
     Args:
-        books: Two sets, ``[2, blocks, BOOKS × LANES]``.
-        current: Which of them holds, ``[blocks]``.
+        books: A set for each block and a spare one, ``[blocks + 1, BOOKS × LANES]``.
+        place: Where those of each block are, and last the spare one, ``[blocks + 1]``.
         fallen: How many accounts are over, ``[blocks, 1]``.
         tally: ``[blocks, TALLY_FIELDS × LANES]``.
         scratch: ``[SCRATCH × LANES]``.
     """
 
     books: Floats
-    current: Ints
+    place: Ints
     fallen: Ints
     tally: Floats
     scratch: Floats
@@ -66,10 +67,10 @@ class Group(NamedTuple):
 def new_group(blocks: int) -> Group:
     """Memory for so many blocks, or as many as take a bar together."""
     count = min(blocks, GROUP)
-    current, fallen = np.zeros(count, dtype=np.int64), np.zeros((count, 1), dtype=np.int64)
-    books, tally = aligned(2, count, len(BOOKS) * LANES), aligned(count, len(TALLY_FIELDS) * LANES)
+    place, fallen = np.arange(count + 1), np.zeros((count, 1), dtype=np.int64)
+    books, tally = aligned(count + 1, len(BOOKS) * LANES), aligned(count, len(TALLY_FIELDS) * LANES)
     books[...] = tally[...] = 0.0
-    return Group(books, current, fallen, tally, np.zeros(len(SCRATCH) * LANES))
+    return Group(books, place, fallen, tally, np.zeros(len(SCRATCH) * LANES))
 
 
 def can_fuse(exchange: Exchange, rows: range) -> bool:
@@ -106,7 +107,7 @@ def replay_fused(
     Returns:
         How many targets are seen not to be finite; if any, the record is worth nothing.
     """
-    one, size, kept = np.uint64(1), np.uint64(len(group.current)), np.uint64(len(record.equity))
+    one, size, kept = np.uint64(1), np.uint64(len(group.fallen)), np.uint64(len(record.equity))
     terms, uniform = exchange.terms[0], _is_uniform(cost_scale)
     strange, plain = 0, uniform & (not _carries(exchange)) & (not terms.no_trade_band > 0.0)
     for start in range(np.uint64(first), np.uint64(last), size):
@@ -119,14 +120,15 @@ def replay_fused(
             weights = targets[k, 0]
             before, after = record.equity[k % kept], record.equity[(k + one) % kept]
             for n in range(start, stop):
+                _fetch_ahead(targets, record.equity, k, n, start, stop)
                 block = _block(group, n, n - start, cost_scale, weights, before, after)
                 if (terms.fills != SAME_CLOSE) & (block.fallen[0] == 0):
                     odd = _take(block, bar, uniform, plain)
-                    if (odd > 0) & plain:  # perhaps only because a limit cuts a target
+                    if odd & plain:  # perhaps only because a limit cuts a target
                         plain = False
                         odd = _take(block, bar, uniform, plain)
-                    if odd == 0:
-                        group.current[n - start] = 1 - group.current[n - start]
+                    if not odd:
+                        _exchange_books(group, n - start)
                         if record.moments:
                             tally_moments(block, float(k + one))
                         continue
@@ -143,12 +145,32 @@ def replay_fused(
 def _block(
     group: Group, n: Index, which: Index, scale: Floats, weights: Floats, before: Floats, after: Floats
 ) -> Block:
-    at, current = n * np.uint64(LANES), group.current[which]
+    at, place = n * np.uint64(LANES), group.place
     return Block(
-        group.books[current, which], group.books[1 - current, which], group.tally[which],
+        group.books[place[which]], group.books[place[len(group.fallen)]], group.tally[which],
         group.scratch, scale[at:], weights[at:], before[at:], after[at:], group.fallen[which],
         min(np.uint64(len(weights)) - at, np.uint64(LANES)),
     )  # fmt: skip
+
+
+@inlined
+def _exchange_books(group: Group, which: Index) -> None:
+    """The spare set becomes the block's; what was the block's is spare, and still in the first cache."""
+    place, spare = group.place, len(group.fallen)
+    place[which], place[spare] = place[spare], place[which]
+
+
+@inlined
+def _fetch_ahead(targets: Floats, equity: Floats, k: Index, n: Index, start: Index, stop: Index) -> None:
+    """Have the cache bring what the block reads and writes whose turn comes ``AHEAD`` blocks later."""
+    later, one = n + min(AHEAD, stop - start), np.uint64(1)
+    if later >= stop:  # in the next bar
+        later, k = start + (later - stop), min(k + one, np.uint64(len(targets) - 1))
+    weights, after = targets[k, 0], equity[(k + one) % np.uint64(len(equity))]
+    at, end = later * np.uint64(LANES), np.uint64(len(weights))
+    for j in range(at, min(at + np.uint64(LANES), end), np.uint64(8)):  # a line holds eight
+        fetch(weights, j)
+        fetch_to_write(after, j)
 
 
 @inlined
@@ -182,7 +204,7 @@ def _bar_at(exchange: Exchange, row: Index) -> Bar:
 
 
 @inlined
-def _take(x: Block, bar: Bar, uniform: bool, plain: bool) -> int:
+def _take(x: Block, bar: Bar, uniform: bool, plain: bool) -> bool:
     """:func:`take`, in a loop that is no longer than need be; a literal leaves no trace in it."""
     if plain:
         return take(x, bar, x.scale[0], True, True)

@@ -123,14 +123,14 @@ def close_books(x: Block, count: float) -> None:
 
 
 @compiled_phase
-def take(x: Block, bar: Bar, scale: float, uniform: bool, plain: bool) -> int:
-    """Take a bar as an ordinary one, from ``x.books`` to ``x.later``; for how many lanes it is none.
+def take(x: Block, bar: Bar, scale: float, uniform: bool, plain: bool) -> bool:
+    """Take a bar as an ordinary one, from ``x.books`` to ``x.later``; whether it is none for a lane.
 
     Args:
         scale: The level of costs, if it is ``uniform``.
         plain: Whether nothing is carried at a cost, no band is set and no target cut.
     """
-    books, later, odd = x.books, x.later, 0
+    books, later, odd = x.books, x.later, False
     noise, band = ROUNDING * bar.inverse_fill, bar.no_trade_band * bar.inverse_fill
     most = bar.room if plain else np.finfo(np.float64).max
     for j in range(x.lanes):
@@ -159,7 +159,7 @@ def take(x: Block, bar: Bar, scale: float, uniform: bool, plain: bool) -> int:
         cash = cash_after(cash, order, bar.fill, paid)
         units += order
         equity = cash + units * bar.mark
-        odd += odd_weight | (not ((paid < 0.5 * base) & (equity > 0.0)))
+        odd |= odd_weight | (not ((paid < 0.5 * base) & (equity > 0.0)))
         later[CASH + j] = cash
         later[UNITS + j] = units
         x.after[j] = equity
