@@ -79,9 +79,10 @@ class Actions:
             InvalidAction: Wrong shape or type.
         """
         values = actions if isinstance(actions, np.ndarray) else np.asarray(actions)
-        if values.shape != rows.shape or values.dtype.kind not in "fiu":
+        dtype = values.dtype
+        if values.shape != rows.shape or (dtype is not FLOAT32 and dtype.kind not in "fiu"):
             raise InvalidAction(
-                f"actions of shape {values.shape}, {values.dtype} are not numbers of shape {rows.shape}"
+                f"actions of shape {values.shape}, {dtype} are not numbers of shape {rows.shape}"
             )
         rows[...] = values
 

@@ -227,10 +227,10 @@ class MarketVectorEnv(gymnasium.vector.VectorEnv[Observations, AnyArray, AnyArra
         return self._shown(), rewards, terminated, truncated, infos
 
     def _results(self) -> tuple[Observations, Floats, Bools, Bools]:
-        rewards, terminated, truncated = self._outcome[:3]
+        done = self._outcome
         if self.copy:
-            return self._shown(), rewards.copy(), terminated.copy(), truncated.copy()
-        return self._shown(), rewards, terminated, truncated
+            return self._shown(), done.rewards.copy(), done.terminated.copy(), done.truncated.copy()
+        return self._shown(), done.rewards, done.terminated, done.truncated
 
     def _shown(self) -> Observations:
         seen = self._buffers[self._current]

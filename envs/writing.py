@@ -28,6 +28,7 @@ from foretrade.markets.compiled import (
     compiled_part,
     compiled_phase,
     copy_eight,
+    fetch,
     inlined,
 )
 from foretrade.markets.exchange import AT_FILL, AT_MARK
@@ -46,6 +47,7 @@ from foretrade.markets.trading import (
     SEEN_WEIGHT,
 )
 
+AHEAD = np.uint64(8)  # accounts; what is asked for so early is there when its turn comes
 TOLD = ("row", "market", "cash", "equity", "cost_scale", *FLOWS)
 TOLD_PER_SYMBOL = ("units", "requested", "achieved", "reason", "close", "fill_price")
 
@@ -70,6 +72,9 @@ def _write(
     entries, one, each = np.uint64(seen.shape[1]), np.uint64(1), np.uint64(4 if carries else 3)
     length, width = span * np.uint64(window.shape[1]), np.uint64(current.shape[1])
     for j in range(first, last):
+        later = clock[ROW + min(j + AHEAD, last - one)] * width  # of an account that is written later
+        fetch(new, later)
+        fetch(new, later + width - one)
         row, to = clock[ROW + j] + one, (n + j) * entries
         _copy(flat, to, old, row * np.uint64(window.shape[1]) - length, length)
         to += length
