@@ -25,11 +25,14 @@ from foretrade.markets.accounts import (
 from foretrade.markets.arrays import Float32s, Floats, Index, UInts
 from foretrade.markets.compiled import (
     choose,
+    compiled_apart,
     compiled_part,
     compiled_phase,
     copy_eight,
+    copy_sixteen,
     fetch,
     inlined,
+    stand_alone,
 )
 from foretrade.markets.exchange import AT_FILL, AT_MARK
 from foretrade.markets.trading import (
@@ -62,40 +65,92 @@ def observe(
     _write(window, current, np.uint64(lookback_bars), clock, s, ms, first, last, n, seen, terms.carries)
 
 
-@compiled_phase
+@inlined
 def _write(
     window: Float32s, current: Float32s, span: Index, clock: UInts, s: Floats, ms: Floats, first: Index,
     last: Index, n: Index, seen: Float32s, carries: bool,
 ) -> None:  # fmt: skip
     """Write observation by observation, so that each goes through the cache once."""
     old, new, flat = window.reshape(-1), current.reshape(-1), seen.reshape(-1)
-    entries, one, each = np.uint64(seen.shape[1]), np.uint64(1), np.uint64(4 if carries else 3)
-    length, width = span * np.uint64(window.shape[1]), np.uint64(current.shape[1])
+    each, width = np.uint64(window.shape[1]), np.uint64(current.shape[1])
+    entries = np.uint64(seen.shape[1])
+    if len(ms) == 1:
+        _write_one(
+            old, each, span * each, new, width, clock, s, ms[0], first, last, n, flat, entries, carries
+        )
+    else:
+        _write_many(
+            old, each, span * each, new, width, clock, s, ms, first, last, n, flat, entries, carries
+        )
+
+
+@compiled_apart
+def _write_one(
+    old: Float32s, each: Index, length: Index, new: Float32s, width: Index, clock: UInts, s: Floats,
+    m: Floats, first: Index, last: Index, n: Index, flat: Float32s, entries: Index, carries: bool,
+) -> None:  # fmt: skip
+    stand_alone()
+    to, one = (n + first) * entries, np.uint64(1)
     for j in range(first, last):
-        later = clock[ROW + min(j + AHEAD, last - one)] * width  # of an account that is written later
-        fetch(new, later)
-        fetch(new, later + width - one)
-        row, to = clock[ROW + j] + one, (n + j) * entries
-        _copy(flat, to, old, row * np.uint64(window.shape[1]) - length, length)
-        to += length
-        _copy(flat, to, new, (row - one) * width, width)
-        to += width
+        _fetch_row(new, clock[ROW + min(j + AHEAD, last - one)], width)
+        _write_columns(old, each, length, new, width, clock[ROW + j], flat, to)
+        at = to + length + width
+        _write_position(m, j, flat, at)
+        if carries:
+            flat[at + np.uint64(3)] = m[SEEN_PENDING + j]
+            at += one
+        _write_money(s, j, flat, at + np.uint64(3))
+        to += entries
+
+
+@compiled_apart
+def _write_many(
+    old: Float32s, each: Index, length: Index, new: Float32s, width: Index, clock: UInts, s: Floats,
+    ms: Floats, first: Index, last: Index, n: Index, flat: Float32s, entries: Index, carries: bool,
+) -> None:  # fmt: skip
+    stand_alone()
+    to = (n + first) * entries
+    for j in range(first, last):
+        _write_columns(old, each, length, new, width, clock[ROW + j], flat, to)
+        at = to + length + width
         for i in range(np.uint64(len(ms))):
-            _write_position(ms[i], j, flat, to)
+            _write_position(ms[i], j, flat, at)
             if carries:
-                flat[to + np.uint64(3)] = ms[i, SEEN_PENDING + j]
-            to += each
-        _write_money(s, j, flat, to)
+                flat[at + np.uint64(3)] = ms[i, SEEN_PENDING + j]
+            at += np.uint64(4 if carries else 3)
+        _write_money(s, j, flat, at)
+        to += entries
+
+
+@inlined
+def _fetch_row(new: Float32s, row: Index, width: Index) -> None:
+    """Have the cache bring what is shown of another row."""
+    fetch(new, row * width)
+    fetch(new, row * width + width - np.uint64(1))
+
+
+@inlined
+def _write_columns(
+    old: Float32s, each: Index, length: Index, new: Float32s, width: Index, row: Index, flat: Float32s,
+    to: Index,
+) -> None:  # fmt: skip
+    """Copy the window that ends with a row, if any is shown, and what is shown of the row alone."""
+    if length > 0:
+        _copy(flat, to, old, (row + np.uint64(1)) * each - length, length)
+    _copy(flat, to + length, new, row * width, width)
 
 
 @inlined
 def _copy(target: Float32s, to: Index, source: Float32s, start: Index, length: Index) -> None:
-    eight = np.uint64(8)
-    if length >= eight:
-        rest = length - eight
-        for k in range(np.uint64(0), rest, eight):
-            copy_eight(target, to + k, source, start + k)
-        copy_eight(target, to + rest, source, start + rest)
+    eight, sixteen = np.uint64(8), np.uint64(16)
+    if length >= sixteen:
+        rest = length - sixteen
+        for k in range(np.uint64(0), rest, sixteen):
+            copy_sixteen(target, to + k, source, start + k)
+        copy_sixteen(target, to + rest, source, start + rest)
+    elif length >= eight:
+        copy_eight(target, to, source, start)
+        copy_eight(target, to + length - eight, source, start + length - eight)
     else:
         for k in range(length):
             target[to + k] = source[start + k]

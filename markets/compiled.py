@@ -43,6 +43,12 @@ def compiled_part(function: Function) -> Function:
     return _jit(function, **UNSEEN)
 
 
+def compiled_apart(function: Function) -> Function:
+    """The same for a long loop, which begins with :func:`stand_alone`: what a kernel holds in registers
+    would leave none to it."""
+    return _jit(function, forceinline=False, **UNSEEN)
+
+
 def compiled_phase(function: Function) -> Function:
     """The same for the phases of a step by the default settings: each kernel gets a copy of the machine
     code, in that for one account without the loops over accounts."""
@@ -182,30 +188,45 @@ def choose(_context: Any, condition: Any, one: Any, other: Any) -> Any:
     return numba.float64(numba.boolean, numba.float64, numba.float64), build
 
 
+@intrinsic  # type: ignore[untyped-decorator]
+def stand_alone(_context: Any) -> Any:
+    """In compiled code: keep the function that calls this out of those that call it."""
+
+    def build(context: Any, builder: Any, _signature: Any, _arguments: Any) -> Any:
+        builder.function.attributes.add("noinline")
+        return context.get_dummy_value()
+
+    return numba.void(), build
+
+
 def _place(context: Any, builder: Any, kind: Any, array: Any, index: Any) -> Any:
     """Address of an entry of a flat array."""
     return builder.gep(context.make_array(kind)(context, builder, array).data, [index], inbounds=True)
 
 
-EIGHT = ir.VectorType(ir.FloatType(), 8)
+def _copier(count: int) -> Any:
+    pointer = ir.VectorType(ir.FloatType(), count).as_pointer()
+
+    @intrinsic  # type: ignore[untyped-decorator]
+    def copier(_context: Any, target: Any, to: Any, source: Any, start: Any) -> Any:
+        def build(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+            places = [
+                builder.bitcast(_place(context, builder, *one), pointer)
+                for one in zip(signature.args[::2], arguments[::2], arguments[1::2], strict=True)
+            ]
+            builder.store(builder.load(places[1], align=4), places[0], align=4)
+            return context.get_dummy_value()
+
+        return numba.void(target, numba.uint64, source, numba.uint64), build
+
+    return copier
 
 
-@intrinsic  # type: ignore[untyped-decorator]
-def copy_eight(_context: Any, target: Any, to: Any, source: Any, start: Any) -> Any:
-    """In compiled code: copy eight float32 of a flat array from ``start`` on into another, at once.
+copy_eight, copy_sixteen = _copier(8), _copier(16)
+"""In compiled code: copy so many float32 of a flat array from ``start`` on into another, at once.
 
-    Nothing is checked. LLVM would not join single copies: for all it knows the arrays overlap.
-    """
-
-    def build(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        places = [
-            builder.bitcast(_place(context, builder, *one), EIGHT.as_pointer())
-            for one in zip(signature.args[::2], arguments[::2], arguments[1::2], strict=True)
-        ]
-        builder.store(builder.load(places[1], align=4), places[0], align=4)
-        return context.get_dummy_value()
-
-    return numba.void(target, numba.uint64, source, numba.uint64), build
+Nothing is checked. LLVM would not join single copies: for all it knows the arrays overlap.
+"""
 
 
 def _fetcher(writes: int) -> Any:
