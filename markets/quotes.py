@@ -59,12 +59,10 @@ def lay_out(
     one, last = np.uint64(1), np.uint64(prices.shape[0] - 1)
     for j in range(lanes):
         clock[ROW + j] = min(clock[ROW + j] + one, last)
-    for j in range(lanes):
-        s[YEARS + j] = prices[clock[ROW + j], np.uint64(0), AT_YEARS]
     symbols, has_volume = np.uint64(len(ms)), np.isfinite(terms.max_participation)
     for i in range(symbols):
         m = ms[i]
-        _lay_out_prices(clock, m, i, symbols, lanes, prices.reshape(-1), has_volume)
+        _lay_out_prices(clock, s, m, i, symbols, lanes, prices.reshape(-1), has_volume)
         if terms.has_exits | terms.inside_margin:
             for j in range(lanes):
                 row = clock[ROW + j]
@@ -78,8 +76,9 @@ def lay_out(
 
 @inlined
 def _lay_out_prices(
-    clock: UInts, m: Floats, i: Index, symbols: Index, lanes: Index, flat: Floats, has_volume: bool
-) -> None:
+    clock: UInts, s: Floats, m: Floats, i: Index, symbols: Index, lanes: Index, flat: Floats,
+    has_volume: bool,
+) -> None:  # fmt: skip
     fields = np.uint64(len(PRICE_FIELDS))
     for j in range(lanes):
         at = (clock[ROW + j] * symbols + i) * fields
@@ -87,6 +86,7 @@ def _lay_out_prices(
         m[FILL + j] = flat[at + AT_FILL]
         m[MARK + j] = flat[at + AT_MARK]
         m[VOLUME + j] = flat[at + AT_VOLUME]
+        s[YEARS + j] = flat[at + AT_YEARS]  # the same of each symbol
     if has_volume:
         for j in range(lanes):
             inverse = 1.0 / m[VOLUME + j]
