@@ -220,8 +220,8 @@ class MarketVectorEnv(gymnasium.vector.VectorEnv[Observations, AnyArray, AnyArra
         last_seen, last_infos = self._buffers[self._current][which], self._infos()
         self._begin(which, NO_WISH)
         final = np.full(self.num_envs, None, dtype=object)
-        for i, seen in zip(which, last_seen, strict=True):
-            final[i] = self.env.layout.split(seen) if self.env.as_dict else seen
+        shown = map(self.env.layout.split, last_seen) if self.env.as_dict else last_seen
+        final[which] = np.fromiter(shown, dtype=object, count=len(which))
         infos = self._infos() | {"final_obs": final, "_final_obs": over}
         infos |= {"final_info": last_infos, "_final_info": over}
         return self._shown(), rewards, terminated, truncated, infos
