@@ -131,7 +131,7 @@ class MarketVectorEnv(gymnasium.vector.VectorEnv[Observations, AnyArray, AnyArra
                 "the environment is closed" if self.closed else "call reset() before step()"
             )
         waiting = self._waiting
-        if self.autoreset_mode is AutoresetMode.DISABLED and waiting:
+        if waiting and self.autoreset_mode is AutoresetMode.DISABLED:
             over = np.flatnonzero(self._ended)
             raise RuntimeError(f"the episodes of accounts {over.tolist()} are over; reset them")
         rows = self._rows
