@@ -28,7 +28,7 @@ ADVANCE_ONE = (numba.uint64, ROWS, ROWS32)
 
 @compiled
 def begin(address: int, which: Ints, wish: Floats, seen: Float32s) -> None:
-    """Begin the next episodes of some accounts, and observe.
+    """Begin the next episodes of some accounts, and observe; neighbours in a block do so together.
 
     Args:
         address: Of the :class:`Stage`.
@@ -36,30 +36,37 @@ def begin(address: int, which: Ints, wish: Floats, seen: Float32s) -> None:
         wish: See :func:`foretrade.envs.episodes.begin`.
         seen: ``[accounts, entries]``; the accounts write their own rows of it.
     """
-    stage = stage_at(address)
-    for n in which:
-        _begin(stage, np.uint64(n), wish, seen)
+    stage, first = stage_at(address), 0
+    while first < len(which):
+        last = first + 1
+        while last < len(which) and which[last] == which[last - 1] + 1 and which[last] % LANES > 0:
+            last += 1
+        _begin(stage, np.uint64(which[first]), np.uint64(last - first), wish, seen)
+        first = last
 
 
 @compiled_phase
-def _begin(stage: Stage, n: Index, wish: Floats, seen: Float32s) -> None:
+def _begin(stage: Stage, n: Index, count: Index, wish: Floats, seen: Float32s) -> None:
     market, accounts, (s, ms), outcome = stage
     block, lane, terms = n // np.uint64(LANES), n % np.uint64(LANES), market.terms[0]
     a, hs, clock = accounts.account[block], accounts.holdings[block], accounts.clock[block]
-    episodes.begin(a, hs, clock, lane, market.blocks, market.cost_levels, terms, wish)
-    clock[EPISODE + lane] += np.uint64(1)
-    outcome.rewards[n] = 0.0
-    outcome.terminated[n] = False
-    outcome.truncated[n] = False
-    for i in range(len(hs)):
-        ms[i, MARK + lane] = market.prices[clock[ROW + lane], i, exchange.AT_MARK]
+    first, end = block * np.uint64(LANES), lane + count
+    for j in range(lane, end):
+        episodes.begin(a, hs, clock, j, market.blocks, market.cost_levels, terms, wish)
+        clock[EPISODE + j] += np.uint64(1)
+        outcome.rewards[first + j] = 0.0
+        outcome.terminated[first + j] = False
+        outcome.truncated[first + j] = False
+        for i in range(len(hs)):
+            ms[i, MARK + j] = market.prices[clock[ROW + j], i, exchange.AT_MARK]
     observe(
         market.window, market.current, market.lookback_bars, terms,
-        a, hs, clock, s, ms, lane, lane + np.uint64(1), n - lane, seen,
+        a, hs, clock, s, ms, lane, end, first, seen,
     )  # fmt: skip
     if outcome.told.size > 0:
-        forget(s, ms, lane)
-        tell(market.prices, a, hs, clock, s, ms, lane, lane + np.uint64(1), n - lane, outcome.told)
+        for j in range(lane, end):
+            forget(s, ms, j)
+        tell(market.prices, a, hs, clock, s, ms, lane, end, first, outcome.told)
 
 
 @compiled
@@ -120,7 +127,7 @@ def _advance_blocks(
         for who in range(np.uint64(first * LANES), np.uint64(min(last * LANES, accounts.total))):
             if restart[who]:
                 ended -= int(outcome.terminated[who] | outcome.truncated[who])
-                _begin(stage, who, NO_WISH, seen)
+                _begin(stage, who, np.uint64(1), NO_WISH, seen)
     return int(ended)
 
 
