@@ -57,24 +57,33 @@ def solve(hs: Floats, s: Floats, ms: Floats, lanes: Index, terms: Any) -> None:
 @inlined
 def _solve_one(h: Floats, s: Floats, m: Floats, lanes: Index, proportional: bool) -> None:
     """One symbol at proportional costs has a closed form; others begin from there: they leave less."""
-    for j in range(lanes):
-        base, tilt, goes = s[BASE + j], m[TILT + j], m[GOES + j] > 0.0
-        unit_cost = m[VALUED + j] * cost_rate(m[FEE_RATE + j], m[HALF_SPREAD + j])
-        order = m[GOAL + j] + tilt * base - h[UNITS + j]
-        slope = slope_of(order, tilt, unit_cost)
-        order = order / slope
-        after = choose(slope > 0.0, base - abs(order) * unit_cost, -1.0)
-        m[ORDER + j] = order
-        s[AFTER + j] = choose(goes, after, base)
     if proportional:
+        for j in range(lanes):
+            _solve_linearly(h, s, m, j)
         return
     for j in range(lanes):
+        pays = _solve_linearly(h, s, m, j)
         others = m[FEE_PER_UNIT + j] + m[MINIMUM_FEE + j] + m[IMPACT_RATE + j] + m[QUADRATIC + j]
-        solves = (m[GOES + j] > 0.0) & (s[AFTER + j] > 0.0) & (others > 0.0)
-        s[SHARE + j] = choose(solves, 0.0, 1.0)  # whose equation is solved
+        s[SHARE + j] = choose(pays & (others > 0.0), 0.0, 1.0)  # whose equation is solved
     for _ in range(NEWTON_STEPS):
         if _approach(h, s, m, lanes) == 0:
             break
+
+
+@inlined
+def _solve_linearly(h: Floats, s: Floats, m: Floats, j: Index) -> bool:
+    """Whether there is an order, and equity to pay for it."""
+    base, tilt, goes = s[BASE + j], m[TILT + j], m[GOES + j] > 0.0
+    unit_cost = m[VALUED + j] * cost_rate(m[FEE_RATE + j], m[HALF_SPREAD + j])
+    order = m[GOAL + j] + tilt * base - h[UNITS + j]
+    slope = slope_of(order, tilt, unit_cost)
+    order = order / slope
+    after = choose(slope > 0.0, base - abs(order) * unit_cost, -1.0)
+    after = choose(goes, after, base)
+    m[ORDER + j] = order
+    s[AFTER + j] = after
+    pays: bool = goes & (after > 0.0)
+    return pays
 
 
 @compiled_phase
