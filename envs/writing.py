@@ -89,6 +89,8 @@ def _write_one(
     old: Float32s, each: Index, length: Index, new: Float32s, width: Index, clock: UInts, s: Floats,
     m: Floats, first: Index, last: Index, n: Index, flat: Float32s, entries: Index, carries: bool,
 ) -> None:  # fmt: skip
+    """Of one symbol. A loop over symbols inside, be it of one turn, takes the registers of the copy: a
+    step in a batch would take longer, so this is no case of :func:`_write_many`."""
     stand_alone()
     to, one = (n + first) * entries, np.uint64(1)
     for j in range(first, last):
