@@ -55,7 +55,7 @@ TOLD = ("row", "market", "cash", "equity", "cost_scale", *FLOWS)
 TOLD_PER_SYMBOL = ("units", "requested", "achieved", "reason", "close", "fill_price")
 
 
-@compiled_phase
+@inlined
 def observe(
     window: Float32s, current: Float32s, lookback_bars: Index, terms: Any, a: Floats, hs: Floats,
     clock: UInts, s: Floats, ms: Floats, first: Index, last: Index, n: Index, seen: Float32s,
@@ -217,7 +217,7 @@ def forget(s: Floats, ms: Floats, j: Index) -> None:
         m[REQUESTED + j] = m[ACHIEVED + j] = m[REASON + j] = 0.0
 
 
-@compiled_phase
+@inlined
 def _look_at_account(
     terms: Any, a: Floats, hs: Floats, s: Floats, ms: Floats, first: Index, last: Index
 ) -> None:

@@ -82,7 +82,7 @@ from foretrade.markets.trading import (
 )
 
 
-@compiled_phase
+@inlined
 def step(
     a: Floats, hs: Floats, clock: UInts, s: Floats, ms: Floats, lanes: Index, prices: Floats,
     events: Floats, rates: Floats, terms: Any, tells: bool,
@@ -97,7 +97,7 @@ def step(
     )  # fmt: skip
 
 
-@compiled_phase
+@inlined
 def step_one(
     a: Floats, hs: Floats, clock: UInts, s: Floats, ms: Floats, lanes: Index, prices: Floats,
     events: Floats, rates: Floats, terms: Any, tells: bool,
@@ -141,7 +141,7 @@ def _take_step(
     mark(a, hs, s, ms, lanes, terms)
 
 
-@compiled_phase
+@inlined
 def _exit(
     a: Floats, hs: Floats, clock: UInts, s: Floats, ms: Floats, lanes: Index, events: Floats, terms: Any,
     moment: int,

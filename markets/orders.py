@@ -10,7 +10,7 @@ import numpy as np
 from foretrade.markets.accounts import CASH, PENDING, UNITS
 from foretrade.markets.arithmetic import ROUNDING
 from foretrade.markets.arrays import Floats, Index
-from foretrade.markets.compiled import choose, compiled_part, compiled_phase
+from foretrade.markets.compiled import choose, compiled_part, compiled_phase, inlined
 from foretrade.markets.equation import solve
 from foretrade.markets.exchange import WEIGHTS
 from foretrade.markets.fitting import cut_to_volume, make_room
@@ -35,7 +35,7 @@ from foretrade.markets.trading import (
 ROUNDS = 16  # to cut orders to what fits: what a cut saves in costs makes the next one smaller
 
 
-@compiled_phase
+@inlined
 def rebalance(
     a: Floats, hs: Floats, s: Floats, ms: Floats, lanes: Index, terms: Any, tells: bool
 ) -> None:
@@ -53,7 +53,7 @@ def rebalance(
         record(a, hs, s, ms, lanes, terms)
 
 
-@compiled_phase
+@inlined
 def settle(a: Floats, hs: Floats, s: Floats, ms: Floats, lanes: Index, terms: Any) -> None:
     """Find the equity that the orders' costs leave, cut what does not fit, and trade."""
     has_volume = math.isfinite(terms.max_participation)
@@ -68,7 +68,7 @@ def settle(a: Floats, hs: Floats, s: Floats, ms: Floats, lanes: Index, terms: An
     _execute(a, hs, s, ms, lanes, terms)
 
 
-@compiled_phase
+@inlined
 def _execute(a: Floats, hs: Floats, s: Floats, ms: Floats, lanes: Index, terms: Any) -> None:
     for i in range(len(hs)):
         h, m = hs[i], ms[i]

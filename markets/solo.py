@@ -12,7 +12,7 @@ from foretrade.markets import exits, orders, targets
 from foretrade.markets.accounts import ALIVE, CASH, EQUITY, PEAK, STATUS, UNITS
 from foretrade.markets.arithmetic import ROUNDING, borrowed, idle, is_beyond, keeps_limit, owed
 from foretrade.markets.arrays import Floats, Index
-from foretrade.markets.compiled import choose, compiled_phase
+from foretrade.markets.compiled import choose, compiled_phase, inlined
 from foretrade.markets.exchange import WEIGHTS
 from foretrade.markets.reasons import IN_BAND, MINIMUM_ORDER
 from foretrade.markets.trading import (
@@ -55,7 +55,7 @@ def accrue(a: Floats, hs: Floats, s: Floats, ms: Floats, lanes: Index, terms: An
         a[CASH + j] = cash + (interest - borrow - financing)
 
 
-@compiled_phase
+@inlined
 def fill(a: Floats, hs: Floats, s: Floats, ms: Floats, lanes: Index, terms: Any, tells: bool) -> None:
     """Go to the fill price, see whether the account still stands, and trade to the target."""
     h, m = hs[0], ms[0]
@@ -118,7 +118,7 @@ def _aim(a: Floats, h: Floats, s: Floats, m: Floats, lanes: Index, terms: Any) -
         m[REASON + j] += choose(in_band, IN_BAND, 0.0) + choose(small, MINIMUM_ORDER, 0.0)
 
 
-@compiled_phase
+@inlined
 def mark(a: Floats, hs: Floats, s: Floats, ms: Floats, lanes: Index, terms: Any) -> None:
     """Value everything at the close, and check the margin."""
     if _close(a, hs[0], s, ms[0], lanes, terms.maintenance_margin) > 0:
