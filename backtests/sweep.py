@@ -19,7 +19,7 @@ from foretrade.markets.accounts import ALIVE, LANES, new_accounts
 from foretrade.markets.arrays import Bools, Floats, Ints
 from foretrade.markets.bars import Bars, DataError
 from foretrade.markets.costs import Costs
-from foretrade.markets.exchange import FILLS, Exchange, make_exchange
+from foretrade.markets.exchange import FILLS, Exchange, check_trade_rate, make_exchange
 from foretrade.markets.fills import Fill
 from foretrade.markets.fused import can_fuse, new_group, replay_fused
 from foretrade.markets.reasons import REASONS
@@ -208,6 +208,7 @@ def _plan(
         raise ValueError(f"initial_equity must be positive and finite, got {initial_equity}")
     if threads < 1:
         raise ValueError(f"threads must be at least 1, got {threads}")
+    check_trade_rate(costs, rules, float(scale.max()))
     exchange = make_exchange(bars, fill=fill, costs=costs, rules=rules, initial_equity=initial_equity)
     scales = np.ascontiguousarray(np.broadcast_to(scale, panel.shape[2:]))
     fuses = can_fuse(exchange, rows)

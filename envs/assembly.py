@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
@@ -11,119 +10,21 @@ import pandas as pd
 from foretrade.envs.actions import Actions
 from foretrade.envs.episodes import Episodes
 from foretrade.envs.observation import BOUND, RMS_WINDOW_BARS, Layout, clipped_rows, layout, market_rows
+from foretrade.envs.parts import Part, View
 from foretrade.envs.rewards import OF_LOGARITHMS, Reward
 from foretrade.envs.stage import TERMS, Market
 from foretrade.markets.arrays import AnyArray, Bools, Float32s, Floats, Ints, aligned
 from foretrade.markets.bars import Bars, DataError
 from foretrade.markets.costs import Costs, Rate
-from foretrade.markets.exchange import Exchange, last_closes, make_exchange
+from foretrade.markets.exchange import (
+    Exchange,
+    check_trade_rate,
+    last_closes,
+    listed_symbols,
+    make_exchange,
+)
 from foretrade.markets.fills import Fill
 from foretrade.markets.rules import Rules
-from foretrade.markets.table import Table
-
-
-@dataclass(frozen=True)
-class View:
-    """Which columns of the table an observation shows.
-
-    Args:
-        current: Shown of the last bar.
-        window: Shown of the last ``lookback_bars`` bars.
-        lookback_bars: At least 1.
-    """
-
-    current: tuple[str, ...]
-    window: tuple[str, ...] = ()
-    lookback_bars: int = 1
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        return (*self.window, *self.current)
-
-
-@dataclass(frozen=True)
-class Part:
-    """One market: bars, their table, the symbols that are traded, and the rows to play in."""
-
-    bars: Bars
-    table: Table
-    symbols: tuple[str, ...]
-    rows: range
-    known: Bools
-
-    @property
-    def assets(self) -> list[int]:
-        return [self.table.symbols.index(symbol) for symbol in self.symbols]
-
-
-def make_part(
-    bars: Bars, table: Table, symbols: tuple[str, ...], view: View, rows: range | None
-) -> Part:
-    """One market, checked.
-
-    Raises:
-        DataError: The table does not match the bars, has a gap inside the rows, or holds a forecast
-            whose model was fitted on something after the decision it is shown for.
-    """
-    if not table.closes_at.equals(bars.closes_at) or table.symbols != bars.symbols:
-        raise DataError("the table is not over the same bars and symbols as the prices")
-    if len(set(symbols)) != len(symbols) or not symbols:
-        raise DataError(f"symbols must be one or more different ones, got {symbols}")
-    traded = bars.pick(symbols)
-    assets = [table.symbols.index(symbol) for symbol in symbols]
-    known = np.column_stack([table.complete(view.names, asset) for asset in assets]) & traded.present
-    shown: Bools = np.asarray(known.any(axis=1))
-    enough = _run_lengths(shown) >= view.lookback_bars
-    if rows is None:
-        if not enough.any():
-            raise DataError(
-                f"{bars.source}: {', '.join(symbols)}: no row has all of: {', '.join(view.names)} "
-                f"(over {view.lookback_bars} bars); the history is too short"
-            )
-        rows = range(int(enough.argmax()), len(bars))
-    part = Part(traded, table, symbols, rows, known)
-    _check_rows(part, view, enough)
-    return part
-
-
-def _run_lengths(good: Bools) -> Ints:
-    """How many rows in a row, up to this one, are good."""
-    rows = np.arange(len(good))
-    return rows - np.maximum.accumulate(np.where(good, -1, rows))
-
-
-def _check_rows(part: Part, view: View, enough: Bools) -> None:
-    bars, table, rows = part.bars, part.table, part.rows
-    if not isinstance(rows, range):
-        raise ValueError(f"rows must be a range such as range(100, 500), got {rows!r}")
-    if rows.step != 1 or rows.start < 0 or rows.stop > len(bars) or len(rows) < 2:
-        raise DataError(f"rows {rows} must be two or more consecutive rows of {len(bars)} bars")
-    gaps = [row for row in rows if not enough[row]]
-    if gaps:
-        row = gaps[0]
-        raise DataError(
-            f"{bars.source}: {', '.join(part.symbols)}: row {row} ({bars.dates[row].date()}) "
-            f"{_what_lacks(part, view, row)}; start later, leave the column out, or drop the bar's row"
-        )
-    first = rows.start - view.lookback_bars + 1  # the window of the first decision shows it already
-    late = table.cutoff[first : rows.stop] > table.stamps[first : rows.stop]
-    if late.any():
-        row = first + int(late.argmax())
-        raise DataError(
-            f"row {row}: its forecast comes from a model fitted up to "
-            f"{pd.Timestamp(table.cutoff[row], tz='UTC')}, after the decision at "
-            f"{table.closes_at[row]}; use walk-forward forecasts"
-        )
-
-
-def _what_lacks(part: Part, view: View, row: int) -> str:
-    asset = part.assets[0]
-    if not part.bars.present[row].any():
-        return "has no bar"
-    lacking = [n for n in view.names if not np.isfinite(part.table.column(n)[row, asset])]
-    if lacking:
-        return f"lacks {', '.join(lacking)}"
-    return f"has no {view.lookback_bars} complete rows up to it, which the lookback needs"
 
 
 def clipping_messages(parts: Sequence[Part], view: View) -> list[str]:
@@ -154,8 +55,13 @@ def _shown(part: Part, lookback_bars: int) -> Bools:
 
 
 def observation_layout(parts: Sequence[Part], view: View, rules: Rules) -> Layout:
-    """Names and bounds of what the environment shows."""
+    """Names and bounds of what the environment shows.
+
+    Raises:
+        DataError: A column has another unit in one market than in another.
+    """
     first = parts[0]
+    _check_units(parts, view)
     symbols = first.symbols if len(parts) == 1 or len(first.symbols) == 1 else _numbered(first.symbols)
     return layout(
         first.table,
@@ -166,6 +72,17 @@ def observation_layout(parts: Sequence[Part], view: View, rules: Rules) -> Layou
         shows_pending=rules.unfilled == "carry",
         compounds=rules.accounting == "equity",
     )
+
+
+def _check_units(parts: Sequence[Part], view: View) -> None:
+    units = [{column.name: column.unit for column in part.table.columns} for part in parts]
+    for name in view.names:
+        for part, its in zip(parts, units, strict=True):
+            if its.get(name) != units[0][name]:
+                raise DataError(
+                    f"{part.bars.source}: column {name!r} is in {its.get(name)!r}, but in "
+                    f"{units[0][name]!r} in {parts[0].bars.source}; several markets show one observation"
+                )
 
 
 def _numbered(symbols: Sequence[str]) -> tuple[str, ...]:
@@ -193,6 +110,7 @@ def assemble(
     """
     if rules.accounting == "fixed_notional" and reward.name in OF_LOGARITHMS:
         raise ValueError(f"reward {reward.name!r} needs equity that compounds; use 'simple_return'")
+    check_trade_rate(costs, rules, max(episodes.cost_levels) * episodes.cost_range[1])
     exchanges = [
         make_exchange(
             part.bars,
@@ -219,7 +137,7 @@ def assemble(
         events=exchange.events,
         rates=exchange.rates,
         terms=_terms(exchange, constants),
-        reference=np.concatenate([_reference(part.bars, variance) for part in parts]),
+        reference=np.concatenate([_reference(part.bars, rules, variance) for part in parts]),
         levels=actions.levels(),
         limits=actions.limits(),
         blocks=np.array(
@@ -278,15 +196,17 @@ def _joined(exchanges: Sequence[Exchange]) -> Exchange:
     return Exchange(prices, events, first.rates, terms)
 
 
-def _reference(bars: Bars, variance: Rate | None) -> Floats:
-    """Log return of holding all symbols in equal parts, and variance of each symbol's return.
+def _reference(bars: Bars, rules: Rules, variance: Rate | None) -> Floats:
+    """Log return of holding all symbols that are listed in equal parts, and variance of each symbol's
+    return. It is listed from its first bar until it counts as delisted.
 
     The variance is the mean square over the last year's bars, unless one is given.
     """
     value = last_closes(bars) * bars.total_return
     returns = np.diff(value, axis=0, prepend=value[:1]) / np.concatenate([value[:1], value[:-1]])
-    listed = np.maximum.accumulate(bars.present, axis=0)
-    returns[1:][~listed[:-1]] = 0.0  # a symbol's first bar has no return
+    listed = listed_symbols(bars, rules)
+    listed[1:] &= listed[:-1]  # a symbol's first bar has no return
+    returns[~listed] = 0.0
     if variance is None:
         squares = pd.DataFrame(returns**2).rolling(RMS_WINDOW_BARS, min_periods=1)
         variance = np.maximum(squares.mean().to_numpy(), 0.0)
@@ -297,7 +217,8 @@ def _reference(bars: Bars, variance: Rate | None) -> Floats:
             f"variance has shape {given.shape}; give a number or an array of ({symbols},), "
             f"({bars_count}, 1) or ({bars_count}, {symbols})"
         )
+    benchmark = returns.sum(axis=1) / np.maximum(listed.sum(axis=1), 1)
     every = np.broadcast_to(given, returns.shape)
     if not (np.isfinite(every).all() and (every >= 0).all()):
         raise ValueError("variance must be finite and not negative")
-    return np.ascontiguousarray(np.column_stack([np.log1p(returns.mean(axis=1)), every]))
+    return np.ascontiguousarray(np.column_stack([np.log1p(benchmark), every]))

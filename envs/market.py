@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import math
 import warnings
 from collections.abc import Sequence
 from typing import Any, Literal, TypeAlias, get_args
@@ -14,15 +13,26 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from foretrade.envs.actions import SHIPPED, ActionName, Actions, InvalidAction
-from foretrade.envs.assembly import assemble, clipping_messages, make_part, observation_layout
+from foretrade.envs.assembly import assemble, clipping_messages, observation_layout
 from foretrade.envs.episodes import NO_WISH, Episodes
 from foretrade.envs.observation import ClippedColumnWarning
-from foretrade.envs.options import as_list, symbol_choices, view_of, wish
+from foretrade.envs.options import (
+    as_list,
+    bars_list,
+    check_choice,
+    check_kinds,
+    check_numbers,
+    symbol_choices,
+    view_of,
+    wish,
+)
+from foretrade.envs.parts import make_part
 from foretrade.envs.rewards import Reward, RewardName
 from foretrade.envs.seat import Seat
 from foretrade.markets.arrays import Bools, Floats
 from foretrade.markets.bars import Bars
 from foretrade.markets.costs import Costs, Rate
+from foretrade.markets.exchange import check_trade_rate
 from foretrade.markets.features import compute_features
 from foretrade.markets.fills import Fill, StaleOpenWarning, stale_open_message
 from foretrade.markets.rules import Rules
@@ -63,7 +73,8 @@ class MarketEnv(gymnasium.Env[Observation, Action]):
         reward: What a step earns, or its name.
         episodes: How episodes begin and end.
         initial_equity: In quote currency; also the notional of ``Rules.accounting = "fixed_notional"``.
-        halted: Bars in which a symbol may not be traded though it has a price, ``[bars, symbols]``.
+        halted: Bars in which a symbol may not be traded though it has a price, ``[bars, traded
+            symbols]``.
         variance: Of a bar's return, for the mean-variance reward; default: trailing.
         render_mode: ``"rgb_array"`` keeps the episode and lets ``render`` draw it; ``"human"`` prints
             a panel to the terminal after each step.
@@ -74,6 +85,7 @@ class MarketEnv(gymnasium.Env[Observation, Action]):
     Raises:
         DataError: The table does not match the bars, has a gap inside the block, or holds a
             forecast whose model was fitted on something after the decision it is shown for.
+        TypeError: A setting is of another kind.
         ValueError: Settings do not go together.
     """
 
@@ -90,8 +102,8 @@ class MarketEnv(gymnasium.Env[Observation, Action]):
         table: Table | Sequence[Table] | None = None,
         *,
         symbols: Sequence[str] | str | None = None,
-        observe: Sequence[str] | None = None,
-        window: Sequence[str] | None = None,
+        observe: Sequence[str] | str | None = None,
+        window: Sequence[str] | str | None = None,
         lookback_bars: int = 1,
         rows: range | None = None,
         as_dict: bool = False,
@@ -106,15 +118,12 @@ class MarketEnv(gymnasium.Env[Observation, Action]):
         variance: Rate | None = None,
         render_mode: Literal["human", "rgb_array"] | None = None,
     ) -> None:
-        _check_choice("fill", fill, get_args(Fill))
-        _check_choice("actions", actions, tuple(SHIPPED))
-        if render_mode is not None:
-            _check_choice("render_mode", render_mode, tuple(self.metadata["render_modes"]))
-        if not (math.isfinite(initial_equity) and initial_equity > 0):
-            raise ValueError(f"initial_equity must be positive, got {initial_equity}")
-        if lookback_bars < 1:
-            raise ValueError(f"lookback_bars must be at least 1, got {lookback_bars}")
-        panels = [bars] if isinstance(bars, Bars | str) else list(bars)
+        check_choice("fill", fill, get_args(Fill))
+        if isinstance(actions, str):
+            check_choice("actions", actions, tuple(SHIPPED))
+        check_choice("render_mode", render_mode, (None, *self.metadata["render_modes"]))
+        check_numbers(initial_equity, lookback_bars)
+        panels = bars_list(bars)
         loaded = [load(item) if isinstance(item, str) else item for item in panels]
         tables = [compute_features(item) for item in loaded] if table is None else as_list(table)
         if not loaded or len(tables) != len(loaded):
@@ -124,6 +133,9 @@ class MarketEnv(gymnasium.Env[Observation, Action]):
         self.fill, self.costs, self.rules = fill, costs, rules
         self.actions = SHIPPED[actions] if isinstance(actions, str) else actions
         self.reward = Reward(reward) if isinstance(reward, str) else reward
+        check_kinds(
+            costs=costs, rules=rules, episodes=episodes, actions=self.actions, reward=self.reward
+        )
         self.episodes, self.initial_equity, self.render_mode = episodes, initial_equity, render_mode
         self.view = view_of(tables[0], observe, window, lookback_bars)
         self.parts = [
@@ -248,7 +260,9 @@ class MarketEnv(gymnasium.Env[Observation, Action]):
         """Options of ``reset`` as the kernel takes them; see :func:`foretrade.envs.options.wish`."""
         if not options:
             return NO_WISH
-        return wish(options, [part.rows for part in self.parts], self.offsets, self.episodes.bars)
+        asked = wish(options, [part.rows for part in self.parts], self.offsets, self.episodes.bars)
+        check_trade_rate(self.costs, self.rules, options.get("cost_scale") or 1.0)
+        return asked
 
     def __getstate__(self) -> dict[str, Any]:
         """Without the panel: a terminal belongs to one process, and a twin opens its own."""
@@ -297,8 +311,3 @@ class MarketEnv(gymnasium.Env[Observation, Action]):
         self._history.append(info | more)
         if self.render_mode == "human":
             self.render()
-
-
-def _check_choice(name: str, value: Any, known: tuple[str, ...]) -> None:
-    if isinstance(value, str) and value not in known:
-        raise ValueError(f"{name} = {value!r} must be one of {', '.join(map(repr, known))}")

@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from numbers import Real
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 
-from foretrade.envs.assembly import View
+from foretrade.envs.actions import SHIPPED, Actions
+from foretrade.envs.episodes import Episodes
+from foretrade.envs.parts import View
+from foretrade.envs.rewards import CODES, Reward
 from foretrade.markets.arrays import Floats, read_only
 from foretrade.markets.bars import Bars
+from foretrade.markets.costs import Costs
+from foretrade.markets.rules import Rules
 from foretrade.markets.table import Table
 
 
@@ -38,8 +46,8 @@ def wish(
             raise ValueError(f"{name} = {value!r} must be a whole number")
     if market is not None and not 0 <= market < len(blocks):
         raise ValueError(f"market {market} is none of 0 … {len(blocks) - 1}")
-    if scale is not None and not (math.isfinite(scale) and scale >= 0):
-        raise ValueError(f"cost_scale must not be negative, got {scale}")
+    if scale is not None and not (isinstance(scale, Real) and 0 <= scale < math.inf):
+        raise ValueError(f"cost_scale must be a finite number of at least 0, got {scale!r}")
     if start is not None and market is None and len(blocks) > 1:
         raise ValueError("a start needs a market, as there are several")
     part = 0 if market is None else int(market)
@@ -57,6 +65,60 @@ def wish(
     return asked
 
 
+KINDS: Mapping[str, type] = MappingProxyType(
+    {"costs": Costs, "rules": Rules, "episodes": Episodes, "actions": Actions, "reward": Reward}
+)
+
+
+def check_kinds(**settings: Any) -> None:
+    """Refuse settings that are not objects of their class; leaving one out takes its default.
+
+    Raises:
+        TypeError: It names the setting.
+    """
+    for name, value in settings.items():
+        if not isinstance(value, KINDS[name]):
+            names = {"actions": tuple(SHIPPED), "reward": tuple(CODES)}.get(name, ())
+            more = f", or one of {', '.join(map(repr, names))}" if names else ""
+            raise TypeError(f"{name} must be {KINDS[name].__name__}(…){more}; got {value!r}")
+
+
+def check_choice(name: str, value: Any, known: tuple[str | None, ...]) -> None:
+    """Refuse what is none of the known."""
+    if value not in known:
+        raise ValueError(f"{name} = {value!r} must be one of {', '.join(map(repr, known))}")
+
+
+def check_numbers(initial_equity: Any, lookback_bars: Any) -> None:
+    """Refuse numbers that mean nothing."""
+    if not (isinstance(initial_equity, Real) and 0 < initial_equity < math.inf):
+        raise ValueError(f"initial_equity must be positive and finite, got {initial_equity!r}")
+    if not (isinstance(lookback_bars, int | np.integer) and lookback_bars >= 1):
+        raise ValueError(f"lookback_bars must be a whole number of at least 1, got {lookback_bars!r}")
+
+
+def bars_list(bars: Any) -> list[Bars | str]:
+    """One market's bars, or those of several."""
+    panels = [bars] if isinstance(bars, Bars | str) else bars
+    if not isinstance(panels, list | tuple) or not all(isinstance(x, Bars | str) for x in panels):
+        raise TypeError(
+            f"bars must be Bars, the name of a packaged data set or a file, or a list of them; got "
+            f"{type(bars).__name__} (a DataFrame: write it to a Parquet or CSV file and name that)"
+        )
+    return list(panels)
+
+
+def seed_list(seed: int | list[int | None] | None, accounts: int) -> list[int | None]:
+    """A seed for each account: a number and those that follow it, or as listed."""
+    if seed is None:
+        return [None] * accounts
+    if isinstance(seed, int | np.integer):
+        return [int(seed) + i for i in range(accounts)]
+    if len(seed) != accounts:
+        raise ValueError(f"{len(seed)} seeds for {accounts} accounts")
+    return list(seed)
+
+
 def as_list(table: Table | Sequence[Table]) -> list[Table]:
     """One table, or one of each market."""
     return [table] if isinstance(table, Table) else list(table)
@@ -72,11 +134,24 @@ def symbol_choices(bars: Bars, symbols: Sequence[str] | str | None) -> list[tupl
 
 
 def view_of(
-    table: Table, observe: Sequence[str] | None, window: Sequence[str] | None, lookback_bars: int
+    table: Table,
+    observe: Sequence[str] | str | None,
+    window: Sequence[str] | str | None,
+    lookback_bars: int,
 ) -> View:
-    """Which columns are shown, of the last bar and of a window."""
+    """Which columns are shown, of the last bar and of a window; a name alone is one of them.
+
+    Raises:
+        ValueError: A column is asked for twice.
+    """
+    observe = (observe,) if isinstance(observe, str) else observe
+    window = (window,) if isinstance(window, str) else window
     if window is None:
         window = (observe or table.names) if lookback_bars > 1 else ()
         observe = () if lookback_bars > 1 else observe
     rest = tuple(name for name in table.names if name not in window)
-    return View(tuple(rest if observe is None else observe), tuple(window), lookback_bars)
+    view = View(tuple(rest if observe is None else observe), tuple(window), lookback_bars)
+    twice = [name for name, times in Counter(view.names).items() if times > 1]
+    if twice:
+        raise ValueError(f"column {twice[0]!r} is asked for twice, in observe and window together")
+    return view

@@ -10,7 +10,7 @@ from typing import Any, Literal, TypeAlias, get_args
 
 import numpy as np
 
-from foretrade.markets.accounts import EQUITY, MEMORY, MEMORY2, PEAK, ROW, STEPS, UNITS
+from foretrade.markets.accounts import ALIVE, EQUITY, MEMORY, MEMORY2, PEAK, ROW, STATUS, STEPS, UNITS
 from foretrade.markets.arrays import Floats, Index, UInts
 from foretrade.markets.compiled import compiled_part, compiled_phase
 from foretrade.markets.trading import BASE, BEFORE, COST, MARK, NET, REWARD, TRADED
@@ -37,7 +37,7 @@ class Reward:
     - ``differential_sharpe``: ``(B ΔA − ½ A ΔB) / (B − A²)^{3/2}`` with ``A, B`` the exponential
       averages (rate ``adaptation``) of ``r`` and ``r²`` (Moody and Saffell 2001,
       doi:10.1109/72.935097, eq. 10); 0 for the first ``1 / adaptation`` steps of an episode, in which
-      the averages mean nothing yet.
+      the averages mean nothing yet. In the step that loses the account no more than ``r``.
     - ``mean_variance``: ``r − ½ risk_aversion Σ w² v``, ``w`` the positions carried out of the step over
       the equity before it (or the notional), ``v`` the variance of a bar's return known at its close
       (Gârleanu and Pedersen 2013, doi:10.1111/jofi.12080, eq. 4, with their quadratic cost in
@@ -143,7 +143,9 @@ def _differential_sharpe(a: Floats, clock: UInts, s: Floats, lanes: Index, rate:
         up, wide = r - mean, r * r - square
         defined = (variance > 1e-12 * square) & (clock[STEPS + j] >= np.uint64(1.0 / rate))
         safe = variance if defined else 1.0
-        s[REWARD + j] = (square * up - 0.5 * mean * wide) / (safe * math.sqrt(safe)) if defined else 0.0
+        reward = (square * up - 0.5 * mean * wide) / (safe * math.sqrt(safe)) if defined else 0.0
+        lost = a[STATUS + j] != ALIVE  # its formula, of the first order, may call a great loss a gain
+        s[REWARD + j] = min(reward, r) if lost else reward
         a[MEMORY + j] = mean + rate * up
         a[MEMORY2 + j] = square + rate * wide
 

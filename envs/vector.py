@@ -9,6 +9,7 @@ from typing import Any, TypeAlias
 
 import gymnasium
 import numpy as np
+import pandas as pd
 from gymnasium.utils import seeding
 from gymnasium.vector import AutoresetMode
 from gymnasium.vector.utils import batch_space
@@ -18,6 +19,7 @@ from foretrade.envs.actions import InvalidAction
 from foretrade.envs.behaviour import Behaviour, behaviour_of, target_bins
 from foretrade.envs.episodes import NO_WISH, check_places
 from foretrade.envs.market import MarketEnv
+from foretrade.envs.options import seed_list
 from foretrade.envs.stage import NOBODY, STAGE, Outcome, Stage, new_outcome
 from foretrade.envs.writing import TOLD, TOLD_PER_SYMBOL
 from foretrade.markets.accounts import Accounts, new_accounts
@@ -68,6 +70,8 @@ class MarketVectorEnv(gymnasium.vector.VectorEnv[Observations, AnyArray, AnyArra
         counts: bool = False,
         **arguments: Any,
     ) -> None:
+        if arguments.get("render_mode") is not None:
+            raise ValueError("a batch is not rendered; render a single MarketEnv")
         if num_envs < 1 or threads < 1:
             raise ValueError(f"num_envs and threads must be at least 1, got {num_envs} and {threads}")
         if market is not None and arguments:
@@ -114,7 +118,7 @@ class MarketVectorEnv(gymnasium.vector.VectorEnv[Observations, AnyArray, AnyArra
         if not self.begun and not mask.all():
             raise ValueError("the first reset must reset every account")
         wish = self.env.wish(chosen)
-        self._seed(mask, self._seeds(seed))
+        self._seed(mask, seed_list(seed, self.num_envs))
         self._begin(np.flatnonzero(mask), wish)
         self.begun = True
         return self._shown(), self._infos()
@@ -146,6 +150,10 @@ class MarketVectorEnv(gymnasium.vector.VectorEnv[Observations, AnyArray, AnyArra
         if ended and self.autoreset_mode is AutoresetMode.SAME_STEP:
             return self._same_step_outcome()
         return *self._results(), self._infos()
+
+    def describe(self) -> pd.DataFrame:
+        """Name, unit, bounds and normalisation of every entry of an account's observation."""
+        return self.env.describe()
 
     def state(self) -> dict[str, AnyArray]:
         """Copies of all that the next step depends on, between steps: accounts, and what they see."""
@@ -223,6 +231,7 @@ class MarketVectorEnv(gymnasium.vector.VectorEnv[Observations, AnyArray, AnyArra
         shown = map(self.env.layout.split, last_seen) if self.env.as_dict else last_seen
         final[which] = np.fromiter(shown, dtype=object, count=len(which))
         infos = self._infos() | {"final_obs": final, "_final_obs": over}
+        last_infos |= {key: over for key in last_infos if key.startswith("_")}
         infos |= {"final_info": last_infos, "_final_info": over}
         return self._shown(), rewards, terminated, truncated, infos
 
@@ -252,15 +261,6 @@ class MarketVectorEnv(gymnasium.vector.VectorEnv[Observations, AnyArray, AnyArra
         self._accounts.put("key", keys)
         self._accounts.put("episode", episodes)
 
-    def _seeds(self, seed: int | list[int | None] | None) -> list[int | None]:
-        if seed is None:
-            return [None] * self.num_envs
-        if isinstance(seed, int | np.integer):
-            return [int(seed) + i for i in range(self.num_envs)]
-        if len(seed) != self.num_envs:
-            raise ValueError(f"{len(seed)} seeds for {self.num_envs} accounts")
-        return list(seed)
-
     def _infos(self) -> dict[str, Any]:
         if not self.infos:
             return {}
@@ -280,8 +280,10 @@ class MarketVectorEnv(gymnasium.vector.VectorEnv[Observations, AnyArray, AnyArra
         if buffers is None:
             return np.zeros(shape, dtype=np.float32), np.zeros(shape, dtype=np.float32)
         fit = [b.shape == shape and b.dtype == np.float32 and b.flags.carray for b in buffers]
-        if fit != [True, True]:
-            raise ValueError(f"buffers must be two writable contiguous float32 arrays of shape {shape}")
+        if fit != [True, True] or np.shares_memory(*buffers):
+            raise ValueError(
+                f"buffers must be two different writable contiguous float32 arrays of shape {shape}"
+            )
         return buffers
 
     def _share_out(self, threads: int) -> None:

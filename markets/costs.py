@@ -7,7 +7,7 @@ from typing import TypeAlias
 
 import numpy as np
 
-from foretrade.markets.arrays import Floats
+from foretrade.markets.arrays import Floats, read_only
 
 BPS = 1e-4
 
@@ -55,7 +55,10 @@ class Costs:
 
     def __post_init__(self) -> None:
         for field in fields(self):
-            values = np.asarray(getattr(self, field.name), dtype=np.float64)
+            given = getattr(self, field.name)
+            values = np.asarray(given, dtype=np.float64)
+            if isinstance(given, np.ndarray):  # what its owner does to it later changes nothing
+                object.__setattr__(self, field.name, read_only(values))
             bad = ~(np.isfinite(values) & (values >= 0))
             if bad.any():
                 where = np.argwhere(bad)[0].tolist()
@@ -63,6 +66,16 @@ class Costs:
                 raise ValueError(f"{field.name}{at} must be finite and not negative, got {value}")
         if self.trade_rate >= 1:
             raise ValueError("fee_bps + half_spread_bps must stay below 10,000 (the whole notional)")
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Costs) and self._key() == other._key()
+
+    def __hash__(self) -> int:
+        return hash(self._key())
+
+    def _key(self) -> tuple[object, ...]:
+        values = (np.asarray(getattr(self, field.name), dtype=np.float64) for field in fields(self))
+        return tuple((value.shape, value.tobytes()) for value in values)
 
     @property
     def trade_rate(self) -> float:

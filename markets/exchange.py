@@ -7,7 +7,7 @@ from typing import Literal, NamedTuple, TypeAlias
 
 import numpy as np
 
-from foretrade.markets.arrays import AnyArray, Bools, Floats, aligned
+from foretrade.markets.arrays import AnyArray, Bools, Floats, Ints, aligned
 from foretrade.markets.bars import Bars, DataError
 from foretrade.markets.costs import Costs, cost_rates
 from foretrade.markets.fills import Fill
@@ -96,8 +96,7 @@ def make_exchange(
         ValueError: Costs, rules and data do not go together; the message says which.
     """
     costs, rules = costs or Costs(), rules or Rules()
-    if costs.trade_rate * rules.max_leverage >= 1:
-        raise ValueError("fee and half-spread times max_leverage must stay below 1")
+    check_trade_rate(costs, rules)
     _check_impact(costs, rules, bars)
     prices, events = _price_panel(bars, fill, rules, halted), _event_panel(bars, rules)
     terms = np.zeros(1, dtype=TERMS)
@@ -116,12 +115,32 @@ def make_exchange(
     return Exchange(prices, events, cost_rates(costs, len(bars), len(bars.symbols)), terms)
 
 
+def check_trade_rate(costs: Costs, rules: Rules, level: float = 1.0) -> None:
+    """Refuse costs that leave a position at the limit nothing to be closed with.
+
+    Raises:
+        ValueError: Fee and half-spread at that level, times ``max_leverage``, reach 1.
+    """
+    if costs.trade_rate * level * rules.max_leverage >= 1:
+        raise ValueError(
+            f"fee and half-spread are {costs.trade_rate:.4g} of the notional, at a level of costs of "
+            f"{level:.4g}; times max_leverage = {rules.max_leverage:.4g} they must stay below 1"
+        )
+
+
 def last_closes(bars: Bars) -> Floats:
     """Close of each bar or the last one before, ``[bars, symbols]``; 1 before a symbol's first bar."""
     rows = np.where(bars.present, np.arange(len(bars))[:, None], -1)
     latest = np.maximum.accumulate(rows, axis=0)
     closes = np.take_along_axis(bars.close, np.maximum(latest, 0), axis=0)
     return np.where(latest >= 0, closes, 1.0)
+
+
+def listed_symbols(bars: Bars, rules: Rules) -> Bools:
+    """Which symbols have had a bar and do not count as delisted, ``[bars, symbols]``."""
+    missing = _missing_bars(bars.present)
+    listed: Bools = (missing >= 0) & (missing < (rules.delist_after_bars or np.inf))
+    return listed
 
 
 def _check_impact(costs: Costs, rules: Rules, bars: Bars) -> None:
@@ -158,7 +177,6 @@ def _price_panel(bars: Bars, fill: Fill, rules: Rules, halted: Bools | None) -> 
     prices = np.where(tradable, bars.open if fill == "next_open" else bars.close, np.nan)
     if fill == "same_close":  # the step to a bar trades in the bar before it
         prices = np.concatenate([prices[:1], prices[:-1]])
-        panel[1:, :, AT_VOLUME] = panel[:-1, :, AT_VOLUME].copy()
     panel[:, :, AT_FILL] = prices
     return panel
 
@@ -182,7 +200,12 @@ def _delisted(present: Bools, after_bars: int) -> Bools:
     """Bars at which a symbol has just been missing ``after_bars`` times in a row."""
     if not after_bars:
         return np.zeros_like(present)
+    gone: Bools = _missing_bars(present) == after_bars
+    return gone
+
+
+def _missing_bars(present: Bools) -> Ints:
+    """How many bars ago each symbol had its last bar, ``[bars, symbols]``; −1 before the first."""
     rows = np.arange(len(present))[:, None]
     latest = np.maximum.accumulate(np.where(present, rows, -1), axis=0)
-    gone: Bools = (latest >= 0) & (rows - latest == after_bars)
-    return gone
+    return np.where(latest >= 0, rows - latest, -1)

@@ -1,7 +1,8 @@
 """Exits nobody decides at that moment: stops, profit targets, margin calls, ruin, delisting.
 
 Inside a bar only its open, high and low are known, not their order, so the rule is pessimistic: a price
-that opens beyond a level fills at the open; if both levels lie inside the bar, the stop is hit first.
+that opens beyond a level fills at the open; inside the bar stops are hit first, then margins are called,
+and only then are profits taken.
 Forced exits pay the ordinary costs, with an impact of at most the bar's whole volume.
 """
 
@@ -33,11 +34,16 @@ from foretrade.markets.trading import (
 
 @compiled_part
 def stop_or_take(
-    a: Floats, hs: Floats, s: Floats, ms: Floats, lanes: Index, at_open: bool, inside: bool
+    a: Floats, hs: Floats, s: Floats, ms: Floats, lanes: Index, at_open: bool, stops: bool, takes: bool
 ) -> None:
     """Close positions whose stop or profit target was touched, and trade them no more in this step.
 
     Levels are fractions of the average entry price, from the decision in force; inf is none.
+
+    Args:
+        at_open: Whether to look at the open.
+        stops: Whether to look inside the bar for stops.
+        takes: Likewise for profit targets.
     """
     for i in range(len(hs)):
         h, m = hs[i], ms[i]
@@ -48,8 +54,8 @@ def stop_or_take(
             take = entry * (1.0 + side * m[TAKE_PROFIT + j])
             first, high, low = m[OPEN + j], m[HIGH + j], m[LOW + j]
             worst, best = (low, high) if side > 0.0 else (high, low)
-            level = take if inside & (side * (best - take) >= 0.0) else 0.0
-            level = stop if inside & (side * (worst - stop) <= 0.0) else level
+            level = take if takes & (side * (best - take) >= 0.0) else 0.0
+            level = stop if stops & (side * (worst - stop) <= 0.0) else level
             gap = at_open & ((side * (first - stop) <= 0.0) | (side * (first - take) >= 0.0))
             level = first if gap else level
             trades = (h[UNITS + j] != 0.0) & (first == first)  # without a tradable bar the open is NaN

@@ -105,14 +105,17 @@ def make_room(hs: Floats, s: Floats, ms: Floats, lanes: Index, terms: Any) -> in
             s[FROZEN_NET + j] += kept * price
             m[KEPT + j] = kept
     for j in range(lanes):
-        s[SHARE + j] = room_share(
-            s[GROSS + j], s[NET + j], s[FROZEN + j], s[FROZEN_NET + j], max_leverage, max_net
-        )
+        gross, net, frozen, frozen_net = s[GROSS + j], s[NET + j], s[FROZEN + j], s[FROZEN_NET + j]
+        part = room_share(gross, net, frozen, frozen_net, max_leverage, max_net)
         # It grows with the equity, as ``share + fixed × (equity / after − 1)``; so do units asked for.
-        gross, net, part = s[GROSS + j], s[NET + j], s[SHARE + j]
-        by_gross = part == (max_leverage - s[FROZEN + j]) / gross
-        room = max_leverage if by_gross else math.copysign(max_net, s[FROZEN_NET + j] + net)
+        by_gross = part == (max_leverage - frozen) / gross
+        room = max_leverage if by_gross else math.copysign(max_net, frozen_net + net)
         s[FIXED + j] = room / (gross if by_gross else net) if (part > 0.0) & (part < 1.0) else 0.0
+        if part == 0.0:  # the costs of it all leave no room; those of what fits before them may
+            q = _equity_to_come(s, j) / s[BASE + j]
+            part = room_share(gross * q, net * q, frozen * q, frozen_net * q, max_leverage, max_net)
+            part = part if part < 1.0 else 0.0
+        s[SHARE + j] = part
     for i in range(len(hs)):
         m = ms[i]
         for j in range(lanes):

@@ -11,12 +11,13 @@ the next close, in this order:
 4. *fill*, if orders fill at the new open;
 5. *inside the bar*: stops, profit targets, and the margin at high and low, if asked for;
 6. *fill*, if orders fill at the new close;
-7. *mark*: value everything at the new close, and check the margin.
+7. *mark*: value everything at the new close, and check the margin (as each fill does before it trades).
 
 A weight is a fraction of the equity that is left **after** the costs of the trade, so a weight of 1 is
 reachable. Identity at every step: Δequity = price P&L + dividend + interest − fee − spread − impact −
 borrow − financing. Equity that is not positive at a fill or a mark is ruin, equity below the
 maintenance margin a margin call: all is sold there at cost, and the account trades no more.
+A dividend also takes its part off the entry price, so that no stop is hit by a price that fell by it.
 """
 
 from __future__ import annotations
@@ -49,11 +50,12 @@ from foretrade.markets.exchange import (
     AT_SPLIT,
     NEXT_CLOSE,
     NEXT_OPEN,
+    SAME_CLOSE,
     WEIGHTS,
     Exchange,
 )
 from foretrade.markets.orders import rebalance
-from foretrade.markets.quotes import lay_out
+from foretrade.markets.quotes import lay_out, lay_out_volume
 from foretrade.markets.trading import (
     BASE,
     BEFORE,
@@ -129,9 +131,13 @@ def _take_step(
 ) -> None:  # fmt: skip
     """The order of events."""
     lay_out(a, clock, s, ms, lanes, prices, rates, terms)
+    if terms.fills == SAME_CLOSE:
+        lay_out_volume(clock, ms, lanes, prices, terms, 1)
     _clear(a, hs, s, ms, lanes, terms)
     for moment in range(3):  # the close before, the open, the close
         if moment == NEXT_OPEN:
+            if terms.fills == SAME_CLOSE:
+                lay_out_volume(clock, ms, lanes, prices, terms, 0)
             if terms.has_actions:
                 _corporate_actions(a, hs, clock, s, ms, lanes, events, terms.sizing != WEIGHTS)
             accrue(a, hs, s, ms, lanes, terms)
@@ -147,11 +153,14 @@ def _exit(
     moment: int,
 ) -> None:  # fmt: skip
     """What nobody decides at that moment."""
-    if terms.has_exits & ((moment == NEXT_CLOSE) | ((moment == NEXT_OPEN) & (terms.fills == NEXT_OPEN))):
+    inside, margin = moment == NEXT_CLOSE, terms.inside_margin
+    if terms.has_exits & (inside | ((moment == NEXT_OPEN) & (terms.fills == NEXT_OPEN))):
         at_open = (moment == NEXT_OPEN) | (terms.fills != NEXT_OPEN)
-        exits.stop_or_take(a, hs, s, ms, lanes, at_open, moment == NEXT_CLOSE)
-    if terms.inside_margin & (moment == NEXT_CLOSE):
+        exits.stop_or_take(a, hs, s, ms, lanes, at_open, inside, inside & (not margin))
+    if margin & inside:  # the worst comes first
         exits.call_margin_inside(a, hs, s, ms, lanes, terms)
+        if terms.has_exits:
+            exits.stop_or_take(a, hs, s, ms, lanes, False, False, True)
     if terms.has_delistings & (moment == max(terms.fills, NEXT_OPEN)):
         exits.sell_delisted(a, hs, clock, s, ms, lanes, events)
 
@@ -194,8 +203,9 @@ def _corporate_actions(
             h[UNITS + j] *= split
             h[PENDING + j] *= split
             m[TARGET + j] *= split if in_units else 1.0
-            h[ENTRY + j] /= split
             m[VALUED + j] /= split
+            left = 1.0 - dividend / m[VALUED + j]  # of the price, as in prices adjusted for dividends
+            h[ENTRY + j] *= (left if left > 0.0 else 1.0) / split
             paid = h[UNITS + j] * dividend
             s[DIVIDEND + j] += paid
             a[CASH + j] += paid
@@ -228,7 +238,7 @@ def _fill(a: Floats, hs: Floats, s: Floats, ms: Floats, lanes: Index, terms: Any
             trades = (price == price) & (m[OUT + j] == 0.0)  # a price of NaN does not equal itself
             revalue(s, h, m, j, price if trades else valued)
     _sum_up(a, hs, s, ms, lanes)
-    exits.call_margin(a, hs, s, ms, lanes, 0.0, terms.compounds)
+    exits.call_margin(a, hs, s, ms, lanes, terms.maintenance_margin, terms.compounds)
     compounds, notional = terms.compounds, terms.notional
     for j in range(lanes):
         s[BASE + j] = s[NET + j] if compounds else notional

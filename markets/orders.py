@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from foretrade.markets.accounts import CASH, PENDING, UNITS
-from foretrade.markets.arithmetic import ROUNDING
+from foretrade.markets.arithmetic import ROUNDING, keeps_limit
 from foretrade.markets.arrays import Floats, Index
 from foretrade.markets.compiled import choose, compiled_part, compiled_phase, inlined
 from foretrade.markets.equation import solve
@@ -23,7 +23,7 @@ from foretrade.markets.trading import (
     FILL_EQUITY,
     GOAL,
     GOES,
-    LIMIT,
+    HELD,
     ORDER,
     REASON,
     REQUESTED,
@@ -75,7 +75,7 @@ def _execute(a: Floats, hs: Floats, s: Floats, ms: Floats, lanes: Index, terms: 
         if _order(h, s, m, lanes) > 0:
             _refuse(s, m, lanes)
         if (terms.lot_size > 0.0) | (terms.minimum_order > 0.0):
-            _round(h, s, m, lanes, terms.lot_size, terms.minimum_order)
+            _round(h, s, m, lanes, terms.lot_size, terms.minimum_order, terms.max_leverage)
         if terms.carries:
             for j in range(lanes):
                 left = h[PENDING + j] - m[ORDER + j]
@@ -119,9 +119,11 @@ def _refuse(s: Floats, m: Floats, lanes: Index) -> None:
 
 
 @compiled_phase
-def _round(h: Floats, s: Floats, m: Floats, lanes: Index, lot: float, minimum: float) -> None:
-    """Round positions to lots towards zero, and drop orders that are too small, but those that a limit
-    asks for."""
+def _round(
+    h: Floats, s: Floats, m: Floats, lanes: Index, lot: float, minimum: float, max_leverage: float
+) -> None:  # fmt: skip
+    """Round positions to lots towards zero, and drop orders that are too small, unless the account is
+    beyond its leverage limit."""
     for j in range(lanes):
         held, order = h[UNITS + j], m[ORDER + j]
         goal = held + order
@@ -129,7 +131,7 @@ def _round(h: Floats, s: Floats, m: Floats, lanes: Index, lot: float, minimum: f
         rounded = choose((order != 0.0) & (lot > 0.0), whole - held, order)
         rounded = choose(abs(rounded) > ROUNDING * lot, rounded, 0.0)
         short = abs(rounded) * m[VALUED + j] < minimum
-        small = short & (s[LIMIT + j] >= 1.0) & (rounded != 0.0)
+        small = short & keeps_limit(s[HELD + j], s[BASE + j], max_leverage) & (rounded != 0.0)
         reason = choose(abs(rounded - order) > ROUNDING * lot, LOT, 0.0)
         m[REASON + j] += reason + choose(small, MINIMUM_ORDER, 0.0)
         m[ORDER + j] = choose(small, 0.0, rounded)

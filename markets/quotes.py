@@ -8,7 +8,7 @@ import numpy as np
 
 from foretrade.markets.accounts import COST_SCALE, ROW
 from foretrade.markets.arrays import Floats, Index, UInts
-from foretrade.markets.compiled import choose, compiled_phase, inlined
+from foretrade.markets.compiled import choose, compiled_part, compiled_phase, inlined
 from foretrade.markets.exchange import (
     AT_FILL,
     AT_HIGH,
@@ -88,9 +88,27 @@ def _lay_out_prices(
         m[VOLUME + j] = flat[at + AT_VOLUME]
         s[YEARS + j] = flat[at + AT_YEARS]  # the same of each symbol
     if has_volume:
-        for j in range(lanes):
-            inverse = 1.0 / m[VOLUME + j]
-            m[INVERSE_VOLUME + j] = choose(inverse < NO_VOLUME, inverse, NO_VOLUME)
+        _invert_volume(m, lanes)
+
+
+@compiled_part
+def lay_out_volume(
+    clock: UInts, ms: Floats, lanes: Index, prices: Floats, terms: Any, bars_back: int
+) -> None:
+    """Lay out the volume of so many bars before the clock's, if anybody asks for it."""
+    if np.isfinite(terms.max_participation):
+        for i in range(np.uint64(len(ms))):
+            m = ms[i]
+            for j in range(lanes):
+                m[VOLUME + j] = prices[clock[ROW + j] - np.uint64(bars_back), i, AT_VOLUME]
+            _invert_volume(m, lanes)
+
+
+@inlined
+def _invert_volume(m: Floats, lanes: Index) -> None:
+    for j in range(lanes):
+        inverse = 1.0 / m[VOLUME + j]
+        m[INVERSE_VOLUME + j] = choose(inverse < NO_VOLUME, inverse, NO_VOLUME)
 
 
 @inlined

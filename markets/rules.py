@@ -18,7 +18,8 @@ class Rules:
         no_trade_band: A target this close to the current weight is not traded, unless the account is
             beyond ``max_leverage``.
         lot_size: Positions are whole multiples of it, rounded towards zero; 0 allows any size.
-        minimum_order: Orders of less notional (quote currency) are not sent.
+        minimum_order: Orders of less notional (quote currency) are not sent, unless the account is
+            beyond ``max_leverage``.
         max_participation: Largest order, as a fraction of the bar's volume; None asks for no volume.
             A bar without volume then fills nothing. Forced exits (stop, margin, ruin, delisting) are
             not held up.
@@ -26,9 +27,10 @@ class Rules:
             drops it; ``"carry"`` lets it work on: the next target is pursued whatever the band
             says, and a delta is added to what is left.
         maintenance_margin: Equity below this fraction of the gross position value is called: all is
-            sold at cost, and the episode ends. 0 leaves only ruin (equity not positive).
-        margin_check: At the ``"close"``, or at ``"high_low"``: also inside the bar, all longs at
-            their low and all shorts at their high at once.
+            sold at cost, and the episode ends. Checked before each fill, at its prices, and at each
+            close. 0 leaves only ruin (equity not positive).
+        margin_check: ``"close"``, or ``"high_low"``: also inside the bar, all longs at their low and
+            all shorts at their high at once.
         delist_after_bars: A symbol that had no bar this often in a row is sold at its last close, at
             cost. 0 waits for ever.
         accounting: ``"equity"`` compounds: weights are fractions of the equity of the moment.
@@ -59,7 +61,7 @@ class Rules:
                 raise ValueError(f"{name} must be positive and finite, got {value}")
         for name in ("no_trade_band", "lot_size", "minimum_order", "delist_after_bars"):
             if not (math.isfinite(getattr(self, name)) and getattr(self, name) >= 0):
-                raise ValueError(f"{name} must not be negative, got {getattr(self, name)}")
+                raise ValueError(f"{name} must be finite and not negative, got {getattr(self, name)}")
         if int(self.delist_after_bars) != self.delist_after_bars:
             raise ValueError(f"delist_after_bars must be a whole number, got {self.delist_after_bars}")
         if self.accounting == "fixed_notional" and (
@@ -70,8 +72,8 @@ class Rules:
             )
         if not 0 <= self.maintenance_margin < 1 / self.max_leverage:
             raise ValueError(
-                f"maintenance_margin = {self.maintenance_margin} must be below the initial margin, "
-                f"1 / max_leverage = {1 / self.max_leverage:.4g}"
+                f"maintenance_margin = {self.maintenance_margin} must be at least 0, and below the "
+                f"initial margin, 1 / max_leverage = {1 / self.max_leverage:.4g}"
             )
         choices = {
             "unfilled": ("cancel", "carry"),

@@ -25,9 +25,9 @@ from foretrade.markets.trading import (
     GOAL,
     GOES,
     GROSS,
+    HELD,
     INTEREST,
     INTEREST_RATE,
-    LIMIT,
     MARK,
     NET,
     OUT,
@@ -61,7 +61,7 @@ def fill(a: Floats, hs: Floats, s: Floats, ms: Floats, lanes: Index, terms: Any,
     h, m = hs[0], ms[0]
     lost, odd = _value(a, h, s, m, lanes, terms)
     if lost > 0:
-        exits.call_margin(a, hs, s, ms, lanes, 0.0, terms.compounds)
+        exits.call_margin(a, hs, s, ms, lanes, terms.maintenance_margin, terms.compounds)
     if (odd == 0) & (terms.sizing == WEIGHTS) & (not terms.carries):
         _aim(a, h, s, m, lanes, terms)
     else:
@@ -74,22 +74,23 @@ def fill(a: Floats, hs: Floats, s: Floats, ms: Floats, lanes: Index, terms: Any,
 
 @compiled_phase
 def _value(a: Floats, h: Floats, s: Floats, m: Floats, lanes: Index, terms: Any) -> tuple[int, int]:
-    """Value the account at the fill price; how many have nothing left, and how many cannot be traded or
-    ask for a weight that a limit cuts."""
+    """Value the account at the fill price; how many fall short of their margin, and how many cannot be
+    traded or ask for a weight that a limit cuts."""
     compounds, notional, lost, odd = terms.compounds, terms.notional, 0, 0
+    maintenance = terms.maintenance_margin
     reach = min(terms.max_leverage, terms.max_net)
     for j in range(lanes):
         price, valued, units = m[FILL + j], m[VALUED + j], h[UNITS + j]
         quoted, stays = price == price, m[OUT + j] == 0.0  # a price of NaN does not equal itself
         price = choose(quoted & stays, price, valued)
         value = units * price
-        net = a[CASH + j] + value
+        net, gross = a[CASH + j] + value, abs(value)
         s[PRICE_PNL + j] += units * (price - valued)
         s[NET + j] = net
-        s[GROSS + j] = abs(value)
+        s[GROSS + j] = gross
         s[BASE + j] = choose(compounds, net, notional)
         m[VALUED + j] = price
-        lost += (net <= 0.0) & (a[STATUS + j] == ALIVE)
+        lost += ((net <= 0.0) | (net < maintenance * gross)) & (a[STATUS + j] == ALIVE)
         odd += stays & (not (quoted & (abs(m[TARGET + j]) <= reach)))
     return lost, odd
 
@@ -106,7 +107,8 @@ def _aim(a: Floats, h: Floats, s: Floats, m: Floats, lanes: Index, terms: Any) -
         tilt = choose(compounds, weight * inverse, 0.0)
         goal = choose(compounds, 0.0, weight * base * inverse)
         away = goal + tilt * base - units
-        keeps = keeps_limit(abs(units * price), base, max_leverage)
+        gross = abs(units * price)
+        keeps = keeps_limit(gross, base, max_leverage)
         off = is_beyond(away, ROUNDING * inverse, base) & trades
         in_band = off & (not is_beyond(away, choose(keeps, band, 0.0) * inverse, base))
         small = off & (not in_band) & (abs(away) * price < minimum) & keeps
@@ -114,7 +116,7 @@ def _aim(a: Floats, h: Floats, s: Floats, m: Floats, lanes: Index, terms: Any) -
         m[GOAL + j] = goal
         m[GOES + j] = choose(off & (not in_band) & (not small), 1.0, 0.0)
         m[REQUESTED + j] = weight
-        s[LIMIT + j] = 1.0
+        s[HELD + j] = gross
         m[REASON + j] += choose(in_band, IN_BAND, 0.0) + choose(small, MINIMUM_ORDER, 0.0)
 
 

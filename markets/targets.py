@@ -103,11 +103,12 @@ def aim(a: Floats, hs: Floats, s: Floats, ms: Floats, lanes: Index, terms: Any) 
             m[GOES + j] = 1.0 if goes else 0.0
             joins = fillable & (not off) & (tilt != 0.0) & (s[BAND + j] == 0.0)
             m[KEPT + j] = 1.0 if joins else 0.0
-            reason = LEVERAGE if (limit < 1.0) & fillable else 0.0
+            reason = LEVERAGE if (limit < 1.0) & fillable & (m[WEIGHT + j] != 0.0) else 0.0
             reason += IN_BAND if in_band & fillable else 0.0
             reason += MINIMUM_ORDER if small & fillable else 0.0
+            asked = m[WEIGHT + j] * base * m[INVERSE + j] - held
             missing = (m[OUT + j] == 0.0) & (a[STATUS + j] == ALIVE) & (not fillable)
-            missing &= off
+            missing &= is_beyond(asked, ROUNDING * m[INVERSE + j], base)
             reason += NO_BAR if missing else 0.0
             m[REASON + j] += reason
             waits = missing | (small & (h[PENDING + j] != 0.0))

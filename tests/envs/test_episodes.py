@@ -133,7 +133,7 @@ def test_impossible_options_are_refused():
         ({"start": 300}, "a start needs a market"),
         ({"market": 0, "start": 895}, "does not fit into"),
         ({"episode_bars": 0}, "an episode of one or more decisions"),
-        ({"cost_scale": -1.0}, "cost_scale must not be negative"),
+        ({"cost_scale": -1.0}, "cost_scale must be a finite number of at least 0"),
         ({"begin": 3}, "unknown reset options: begin"),
     ):
         with pytest.raises(ValueError, match=message):

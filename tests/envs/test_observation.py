@@ -283,7 +283,7 @@ def test_a_column_that_is_cut_in_silence_no_more():
 
 
 def test_a_window_cannot_be_empty_and_symbols_must_differ():
-    with pytest.raises(ValueError, match="lookback_bars must be at least 1"):
+    with pytest.raises(ValueError, match="lookback_bars must be a whole number of at least 1"):
         MarketEnv(WALK, lookback_bars=0)
     with pytest.raises(DataError, match="symbols must be one or more different ones"):
         MarketEnv(PANEL, symbols=["WALK0", "WALK0"])

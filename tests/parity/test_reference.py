@@ -82,10 +82,11 @@ class Reference:
             kept = np.where(end * held < 0, 0.0, np.where(np.abs(end) < np.abs(held), end, held))
             part, more = (self.share((end - kept) * price / e, kept * price / e) for e in (after, near))
             steep, add = (line[1] == 0) * (0 < part < 1) * (more - part) * 1e6, line[0] - kept
+            part = part or self.share((end - kept) * price / equity, kept * price / equity) % 1
             fitted = [kept + (part - steep) * add, part * line[1] + steep * add / after]
             line = np.where(go & (end != kept) & (not cut.any()), fitted, line)
         order = go * (np.sign(end) * np.floor(np.abs(end) / lot + 1e-9) * lot - held)
-        order *= ((np.abs(order) * price >= r.minimum_order) | (shrink < 1)) & (not none)
+        order *= ((np.abs(order) * price >= r.minimum_order) | over) & (not none)
         self.cash, self.units = self.cash - order @ price - self.cost(order, price, volume), held + order
 
     def step(self, row: int, targets: Any) -> float:

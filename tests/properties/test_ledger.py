@@ -313,8 +313,8 @@ def test_impossible_rules_are_refused():
     for arguments, message in (
         ({"max_leverage": 0.0}, "max_leverage must be positive"),
         ({"max_leverage": np.inf}, "max_leverage must be positive and finite"),
-        ({"no_trade_band": -0.1}, "no_trade_band must not be negative"),
-        ({"maintenance_margin": 1.0}, "must be below the initial margin"),
+        ({"no_trade_band": -0.1}, "no_trade_band must be finite and not negative"),
+        ({"maintenance_margin": 1.0}, "below the initial margin"),
         ({"unfilled": "keep"}, "unfilled = 'keep' must be one of"),
     ):
         with pytest.raises(ValueError, match=message):

@@ -263,17 +263,26 @@ def test_a_delisted_symbol_is_sold_at_its_last_close_at_cost():
     assert abs(sold) < 300  # the other symbol is brought back to 0.4 of a little less
 
 
-def test_equity_below_the_maintenance_margin_is_called():
-    account = Account(costs=Costs(10, 0, 0, 0), rules=Rules(4.0, maintenance_margin=0.2))
-    assert account.step(4.0, *FLAT) == ALIVE
-    # equity 25 % of the position; a fall of 7 % leaves 18 / 93 of it
-    assert account.step(4.0, 100.0, 93.0, 93.0) == ALIVE  # sold down at the fill
-    account = Account(costs=Costs(10, 0, 0, 0), rules=Rules(4.0, maintenance_margin=0.2))
-    account.step(4.0, *FLAT)
+@pytest.mark.parametrize("fill", ["same_close", "next_open", "next_close"])
+@pytest.mark.parametrize(("at_fill", "at_close"), [(93.0, 93.0), (93.0, 100.0), (100.0, 93.0)])
+@pytest.mark.parametrize("symbols", [1, 2])
+def test_equity_below_the_maintenance_margin_is_called(fill, at_fill, at_close, symbols):
+    """At every fill, before it, and at every mark: whoever fills at the close is not sold down first."""
+    terms = {"costs": Costs(10, 0, 0, 0), "rules": Rules(4.0, maintenance_margin=0.2), "fill": fill}
+    account = Account(symbols, **terms)
+    target = [4.0, 0.0][:symbols]
+    assert account.step(target, *FLAT) == ALIVE
     before = account.equity
-    assert account.step(4.0, 100.0, 100.0, 93.0) == CALLED
-    assert why(account) == ("leverage", "margin") or why(account) == ("margin",)
-    assert account.get("units") == 0
+    if fill == "same_close":
+        at_fill = 100.0  # where the last step has marked it
+    elif fill == "next_close":
+        at_fill = at_close
+    fell = min(at_fill, at_close) < 100.0  # equity 25 % of the position; 7 % less leaves 18 / 93 of it
+    assert account.step(target, 100.0, at_fill, at_close) == (CALLED if fell else ALIVE)
+    if not fell:
+        return
+    assert why(account) == ("margin",)
+    assert not account.all("units").any()
     assert 0 < account.equity < before
     lost = account.equity
     assert account.step(4.0, *FLAT) == CALLED
