@@ -66,7 +66,9 @@ class Episodes:
     def __post_init__(self) -> None:
         low, high = self.cost_range
         if not (0 < low <= high < math.inf) and not (low == high == 0):
-            raise ValueError(f"cost_range must be two positive factors in order, got {self.cost_range}")
+            raise ValueError(
+                f"cost_range must be two positive factors in order, or (0, 0), got {self.cost_range}"
+            )
         if not self.cost_levels or not all(math.isfinite(x) and x >= 0 for x in self.cost_levels):
             raise ValueError(f"cost_levels must be factors of 0 or more, got {self.cost_levels}")
         whole = all(isinstance(x, int | np.integer) for x in (self.bars, self.episodes_per_level))

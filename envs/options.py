@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from numbers import Real
 from types import MappingProxyType
 from typing import Any
 
@@ -46,7 +45,7 @@ def wish(
             raise ValueError(f"{name} = {value!r} must be a whole number")
     if market is not None and not 0 <= market < len(blocks):
         raise ValueError(f"market {market} is none of 0 … {len(blocks) - 1}")
-    if scale is not None and not (isinstance(scale, Real) and 0 <= scale < math.inf):
+    if scale is not None and not (isinstance(scale, NUMBER) and 0 <= scale < math.inf):
         raise ValueError(f"cost_scale must be a finite number of at least 0, got {scale!r}")
     if start is not None and market is None and len(blocks) > 1:
         raise ValueError("a start needs a market, as there are several")
@@ -65,6 +64,7 @@ def wish(
     return asked
 
 
+NUMBER = int | float | np.integer | np.floating
 KINDS: Mapping[str, type] = MappingProxyType(
     {"costs": Costs, "rules": Rules, "episodes": Episodes, "actions": Actions, "reward": Reward}
 )
@@ -91,7 +91,7 @@ def check_choice(name: str, value: Any, known: tuple[str | None, ...]) -> None:
 
 def check_numbers(initial_equity: Any, lookback_bars: Any) -> None:
     """Refuse numbers that mean nothing."""
-    if not (isinstance(initial_equity, Real) and 0 < initial_equity < math.inf):
+    if not (isinstance(initial_equity, NUMBER) and 0 < initial_equity < math.inf):
         raise ValueError(f"initial_equity must be positive and finite, got {initial_equity!r}")
     if not (isinstance(lookback_bars, int | np.integer) and lookback_bars >= 1):
         raise ValueError(f"lookback_bars must be a whole number of at least 1, got {lookback_bars!r}")

@@ -47,7 +47,7 @@ class Reward:
       ``tail`` quantile ``q`` of losses, and is then their conditional value at risk (Rockafellar and
       Uryasev 2000, doi:10.21314/JOR.2000.038, eq. 4); ``q`` follows the losses by steps of
       ``adaptation`` times their mean size.
-    - ``excess``: ``g`` less the log return of holding all symbols in equal parts, without costs.
+    - ``excess``: ``g`` less the log return of holding all listed symbols in equal parts, without costs.
 
     Args:
         name: One of the above.

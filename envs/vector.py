@@ -48,7 +48,7 @@ class MarketVectorEnv(gymnasium.vector.VectorEnv[Observations, AnyArray, AnyArra
             buffers, so that those of a step last until the step after the next; rewards and flags
             last until the next.
         infos: Whether ``infos`` hold an array per key of the single environment's info; without it
-            they hold the last observations of ended episodes (``SAME_STEP``), and nothing else.
+            they hold the last observations of ended episodes (``SAME_STEP``) and empty ``final_info``.
         threads: How many threads step the accounts; the bits do not depend on it.
         buffers: Two arrays ``[num_envs, entries]``, float32, to write observations into.
         counts: Whether to sum up what the accounts do, for :meth:`behaviour`; not with ``NEXT_STEP``,

@@ -9,7 +9,7 @@ the next close, in this order:
 3. *accrue*: borrow on shorts, financing on negative cash and interest on positive cash, for the
    calendar time of the step, on what is carried;
 4. *fill*, if orders fill at the new open;
-5. *inside the bar*: stops, profit targets, and the margin at high and low, if asked for;
+5. *inside the bar*: stops, the margin at high and low, and profit targets, if asked for;
 6. *fill*, if orders fill at the new close;
 7. *mark*: value everything at the new close, and check the margin (as each fill does before it trades).
 

@@ -22,7 +22,7 @@ class Rules:
             beyond ``max_leverage``.
         max_participation: Largest order, as a fraction of the bar's volume; None asks for no volume.
             A bar without volume then fills nothing. Forced exits (stop, margin, ruin, delisting) are
-            not held up.
+            not held up by volume.
         unfilled: What becomes of the rest of an order that volume or a missing bar cut: ``"cancel"``
             drops it; ``"carry"`` lets it work on: the next target is pursued whatever the band
             says, and a delta is added to what is left.

@@ -265,9 +265,15 @@ def test_observations_go_into_the_callers_buffers():
     after = batch.step(np.ones((3, 1), np.float32))[0]
     assert {id(before), id(after)} == {id(buffers[0]), id(buffers[1])}
     assert np.array_equal(before, kept)
-    for wrong in ((2, buffers), (3, buffers[:1]), (3, (buffers[0], read_only(buffers[1]))), (3, (buffers[0],) * 2)):
-        with pytest.raises(ValueError, match="two different writable contiguous float32 arrays of shape"):
-            MarketVectorEnv(wrong[0], market=market, buffers=wrong[1])
+    first, second = buffers
+    for accounts, wrong in (
+        (2, buffers),
+        (3, (first,)),
+        (3, (first, read_only(second))),
+        (3, (first, first)),
+    ):
+        with pytest.raises(ValueError, match="two different writable contiguous float32 arrays"):
+            MarketVectorEnv(accounts, market=market, buffers=wrong)
 
 
 @pytest.mark.parametrize("mode", MODES)
