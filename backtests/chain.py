@@ -160,7 +160,10 @@ def _fault(line: bytes, number: int, before: str) -> str:
     if record is None:
         return "is no record"
     if record.get("previous") != before:
-        return f"does not follow line {number - 1}: one of them was changed, moved, put in or taken out"
+        what = (
+            f"does not follow line {number - 1}: one of them" if number > 1 else "begins no record: it"
+        )
+        return f"{what} was changed, moved, put in or taken out"
     if record.get("number") != number:
         return f"has the number {record.get('number')!r}"
     return ""

@@ -6,7 +6,7 @@ chain in which nothing can be changed or taken out unseen; its returns lie in ``
 content hash. A program that has looked at scores calls::
 
     ledger = Ledger.beside(run_directory)
-    head = ledger.record([Trial("cell", name, run, config_hash, data_hash, symbol, "test", returns)])
+    head = ledger.record([Trial("cell", name, run, config_hash, history_hash, symbol, "test", returns)])
 
 and keeps ``head`` with its results (``RunDirectory.record_trials`` does). What is recorded already is
 not recorded again: to repeat or to resume a run adds nothing.
@@ -70,8 +70,8 @@ class Trial:
             another configuration is the same trial: a rule that the changed setting does not touch.
         run: Name of the run that showed it.
         config: Hash of the configuration.
-        data: Content hash of the bars.
-        symbol: Traded.
+        data: Names the history of prices, as :attr:`Bars.history_hash` does.
+        symbol: By which it went.
         block: Bars on which it was scored.
         returns: Simple, per bar, after costs ``[bars]``; of a forecast, which pays none, the sign of
             the forecast times the return that followed.
@@ -121,12 +121,14 @@ class Ledger:
         records = [self._keep(trial) for trial in trials]
         return self.chain.append(records, lambda record: tuple(str(record.get(f)) for f in FIELDS))
 
-    def places(self) -> list[tuple[str, str]]:
-        """Data and symbols on which something was tried, in the order in which they came."""
-        found = (record for record in self.chain.records() if _is_trial(record))
-        return list(dict.fromkeys((record["data"], record["symbol"]) for record in found))
+    def places(self) -> dict[str, str]:
+        """Histories on which something was tried, and the symbol as which each came first."""
+        places: dict[str, str] = {}
+        for record in filter(_is_trial, self.chain.records()):
+            places.setdefault(record["data"], record["symbol"])
+        return places
 
-    def records(self, data: str, symbol: str, block: str = "") -> list[Record]:
+    def records(self, data: str, block: str = "") -> list[Record]:
         """Trials on these prices, each once, in the order in which they came; of one block, or of any.
 
         Those of one batch stand where it was begun, by configuration and name: in which order its worker
@@ -135,7 +137,7 @@ class Ledger:
         The values of a record are those of :class:`Trial`, with ``bars``, ``sharpe`` (a bar), ``skew``
         and ``kurtosis`` (None: the returns do not vary), and the hash of the returns as ``series``.
         """
-        place = {"data": data, "symbol": symbol} | ({"block": block} if block else {})
+        place = {"data": data} | ({"block": block} if block else {})
         found: dict[tuple[str, ...], Record] = {}
         for record in sorted(filter(_is_trial, self.chain.records()), key=_order):
             if place.items() <= record.items():
@@ -158,9 +160,9 @@ class Ledger:
         ]
         return min(known, default=len(records))
 
-    def trials(self, data: str, symbol: str, *, bars: int) -> Trials:
+    def trials(self, data: str, *, bars: int) -> Trials:
         """What returns of so many bars on these prices have to stand against; see :func:`count`."""
-        return count(self.records(data, symbol), bars=bars)
+        return count(self.records(data), bars=bars)
 
     def returns(self, record: Record) -> Floats:
         """Of one trial ``[bars]``.

@@ -160,6 +160,9 @@ def data(
     session_close: Annotated[str, typer.Option(help="For rows with a date only.")] = "16:00",
     stamps: Annotated[str, typer.Option(help="What intraday times mark: close or open.")] = "close",
     adjust: Annotated[bool, typer.Option(help="Scale by Adj Close / Close.")] = False,
+    periods_per_year: Annotated[
+        float, typer.Option(help="Bars in a year; 0 takes the usual number.")
+    ] = 0.0,
 ) -> None:
     """What is in a data set, and what is wrong with it."""
     from foretrade.markets.sources import PACKAGED, DataConfig, load_bars
@@ -180,6 +183,7 @@ def data(
         session_close=session_close,
         stamps="open" if stamps == "open" else "close",
         adjust=adjust,
+        periods_per_year=periods_per_year,
     )
     print_bars(output, load_bars(config))
 

@@ -86,7 +86,7 @@ def recorder(job: Job, block: Block, rows: range | None = None) -> Recorder:
         rows: Of that block; default: those of the configuration.
     """
     rows = job.config.blocks.rows(job.bars)[block] if rows is None else rows
-    place = (job.config.config_hash, job.bars.content_hash, job.symbol, block)
+    place = (job.config.config_hash, job.bars.history_hash, job.symbol, block)
     return Recorder(job.run, *place, str(job.bars.dates[rows.start + 1].date()), len(rows) - 1)
 
 
@@ -194,32 +194,32 @@ def compared(job: Job) -> Trials:
     Those of :func:`foretrade.backtests.trials.count`, and whether their record is whole.
     """
     bars = len(job.config.blocks.rows(job.bars)["test"]) - 1
-    counted = ledger_of(job).trials(job.bars.content_hash, job.symbol, bars=bars)
+    counted = ledger_of(job).trials(job.bars.history_hash, bars=bars)
     return replace(counted, whole=not faults(job))
 
 
 def state(job: Job) -> str:
     """Hash of everything in the ledger on which the report of a run depends."""
-    records = ledger_of(job).records(job.bars.content_hash, job.symbol)
+    records = ledger_of(job).records(job.bars.history_hash)
     tried = [[record["block"], record["kind"], record["name"], record["series"]] for record in records]
     return content_hash(tried, faults(job))
 
 
 def summarise(ledger: Ledger) -> Iterator[tuple[str, ...]]:
-    """Of each data set and symbol: number of trials, and of those on validation and on test blocks; bars
+    """Of each history of prices: number of trials, and of those on validation and on test blocks; bars
     of the longest test block, the best Sharpe ratio a bar there, what the best of as many trials would
     show by luck, and which was the best.
     """
     from foretrade.backtests.deflation import expected_best_sharpe
 
-    for place in ledger.places():
-        tested = ledger.records(*place, "test")
-        bars = max(record["bars"] for record in tested or ledger.records(*place))
-        found = ledger.trials(*place, bars=bars)
+    for history, symbol in ledger.places().items():
+        tested = ledger.records(history, "test")
+        bars = max(record["bars"] for record in tested or ledger.records(history))
+        found = ledger.trials(history, bars=bars)
         best = max(tested, key=lambda record: record["sharpe"] or 0.0, default=None)
         yield (
-            place[0][:8],
-            place[1],
+            history[:8],
+            symbol,
             str(found.count),
             str(found.count - len(tested)),
             str(len(tested)),

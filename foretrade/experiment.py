@@ -56,7 +56,7 @@ def run_steps(job: Job, steps: tuple[str, ...] = STEPS) -> None:
         "report": report,
     }
     before = {step: previous for previous, step in pairwise(STEPS)}
-    job.check()
+    job.check(trains=steps != STEPS[:1])
     for step in steps:
         done = job.run.step(step, before.get(step), _inputs(job, step), partial(work[step], job))
         if not done:

@@ -24,6 +24,8 @@ from foretrade.markets.table import Table
 from foretrade.rundir import RunDirectory
 from foretrade.storage import content_hash
 
+MIN_SCORED_BARS = 3
+
 
 @dataclass(frozen=True)
 class Job:
@@ -52,8 +54,11 @@ class Job:
         bars = load_bars(self.config.data)
         return bars.select([self.config.market.symbol or bars.symbols[0]])
 
-    def check(self) -> None:
+    def check(self, *, trains: bool = True) -> None:
         """Find out whether the data can serve the experiment; nothing is written.
+
+        Args:
+            trains: Whether policies are to be trained; else only the test block is played.
 
         Raises:
             DataError: The data is bad, too short, or does not cover the blocks.
@@ -65,21 +70,29 @@ class Job:
         blocks = self.config.blocks.rows(bars)
         values = self.features.values[:, 0]
         folds = walk_folds(bars, values, self.label, config.schedule, config.lookback_bars)
-        if folds[0].start > blocks["train"].start:
+        block, what = ("train", "policy training") if trains else ("test", "the test block")
+        if folds[0].start > blocks[block].start:
             raise DataError(
                 f"{bars.source}: the first forecast is of {bars.dates[folds[0].start].date()}, "
-                f"policy training begins on {bars.dates[blocks['train'].start].date()}; begin it "
-                "later (blocks.train), or lower forecast.schedule.warm_up_bars"
+                f"{what} begins on {bars.dates[blocks[block].start].date()}; begin it later "
+                f"(blocks.{block}), or lower forecast.schedule.warm_up_bars"
             )
-        self._check_markets()
+        scored = len(blocks["test"]) - self.label.resolution_bars
+        if scored < MIN_SCORED_BARS:
+            raise DataError(
+                f"{bars.source}: of the test block's {len(blocks['test'])} bars {max(scored, 0)} can be "
+                f"scored, {MIN_SCORED_BARS} are needed; begin it earlier (blocks.test), or end it later "
+                "(blocks.end)"
+            )
+        self._check_markets(trains)
 
-    def _check_markets(self) -> None:
+    def _check_markets(self, trains: bool) -> None:
         market = self.config.market
         try:
             training = self._market(
                 self.features,
-                "train",
-                episodes=Episodes(bars=self.config.training.episode_bars),
+                "train" if trains else "test",
+                episodes=Episodes(bars=self.config.training.episode_bars if trains else 0),
                 actions=market.action_space,
                 rules=market.rules,
             )
@@ -87,7 +100,8 @@ class Job:
             raise
         except ValueError as error:
             raise ConfigError(f"the market of these settings cannot be made: {error}") from error
-        check_before_training(training, self.config.training)
+        if trains:
+            check_before_training(training, self.config.training)
         message = stale_open_message(self.bars, self.symbol)
         if message and market.fill == "next_open":
             warning = f"warning: {message}"

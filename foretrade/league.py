@@ -47,6 +47,8 @@ def league(job: Job) -> Path:
         The folder with ``league.html``, ``league.md``, ``league.csv`` and ``worth.csv``.
     """
     _check(job)
+    if "ppo" in job.config.league.rules:
+        job.check()
     run_steps(job, ("forecast",))
     job.record_data()
     season = play(job)

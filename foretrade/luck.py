@@ -59,7 +59,7 @@ def beside_each_other(job: Job, block: Block, kinds: tuple[str, ...]) -> dict[st
     bars = {"bars": len(rows) - 1, "first": str(job.bars.dates[rows.start + 1].date())}
     return {
         f"{record['number']}: {record['name']}": ledger.returns(record)
-        for record in ledger.records(job.bars.content_hash, job.symbol, block)
+        for record in ledger.records(job.bars.history_hash, block)
         if record["kind"] in kinds and bars.items() <= record.items()
     }
 

@@ -20,6 +20,7 @@ ACTIONS = {
     "dividend": np.float64(0.0),
     "split": np.float64(1.0),
 }  # and their values where nothing happens
+HISTORY_BARS = 250  # whose closes name a history of prices
 
 
 class DataError(ForetradeError, ValueError):
@@ -148,6 +149,12 @@ class Bars:
         arrays = [getattr(self, name) for name in names]
         calendar = [self.frequency, float(self.periods_per_year), self.timezone]
         return content_hash(list(self.symbols), self.stamps, arrays, calendar)
+
+    @cached_property
+    def history_hash(self) -> str:
+        """SHA-256 of the first closes alone, which name a history: they stay when bars are added at its
+        end, and whatever file, symbol or clock it goes by."""
+        return content_hash(self.close[:HISTORY_BARS])
 
     def rows(self, start: int, stop: int) -> Bars:
         """The bars ``start … stop - 1``."""

@@ -15,6 +15,7 @@ SESSIONS = {  # bars of whole sessions: usual distance of closes in days, bars i
     "1M": (365.25 / 12, 12.0),
 }
 TOLERANCE = 1.5
+MOST_WEEKENDS = 0.1  # share of daily bars that may fall there by mistake, or for lack of a holiday
 
 
 def normal_frequency(text: str) -> str:
@@ -59,8 +60,15 @@ def count_periods(closes_at: pd.DatetimeIndex, frequency: str, source: str) -> f
     """Bars in a year: the usual number, or for intraday bars the number counted in the data.
 
     Raises:
-        DataError: There are too few bars to count.
+        DataError: There are too few bars to count, or the market has daily bars on weekends, too.
     """
+    weekends = float((closes_at.day_of_week >= 5).mean())
+    if frequency == "1D" and weekends > MOST_WEEKENDS:
+        raise DataError(
+            f"{source}: {weekends:.0%} of the daily bars are of weekends, so that a year has more than "
+            f"{SESSIONS['1D'][1]:.0f} of them; say how many, such as --periods-per-year 365, or "
+            "periods_per_year = 365 under [data]"
+        )
     if frequency in SESSIONS:
         return SESSIONS[frequency][1]
     if len(closes_at) < 2:

@@ -40,26 +40,27 @@ def test_a_trial_is_recorded_once(ledger):
 def test_another_configuration_adds_up_unless_it_changes_nothing(ledger):
     ledger.record([trial(0), trial(1)])
     ledger.record([trial(0, config="other", name="rule-0", returns=trial(7).returns)])
-    assert len(ledger.records("data", "SPX", "validation")) == 3
+    assert len(ledger.records("data", "validation")) == 3
     head = ledger.record([trial(1, config="other")])
     assert head.length == 4  # the other run showed it too
-    assert len(ledger.records("data", "SPX", "validation")) == 3
+    assert len(ledger.records("data", "validation")) == 3
 
 
 def test_a_result_that_changed_with_the_code_is_another_trial(ledger):
     ledger.record([trial(0)])
     ledger.record([trial(0, returns=trial(1).returns)])
-    assert len(ledger.records("data", "SPX", "validation")) == 2
+    assert len(ledger.records("data", "validation")) == 2
 
 
-def test_other_data_symbols_and_blocks_are_apart(ledger):
-    others = ({"data": "other"}, {"symbol": "NDX"}, {"block": "test"})
+def test_other_data_and_blocks_are_apart_and_another_name_of_a_symbol_is_not(ledger):
+    others = ({"data": "other"}, {"symbol": "prices_2024"}, {"block": "test"})
     ledger.record([trial(0), trial(1), *(trial(0, **other) for other in others)])
-    assert len(ledger.records("data", "SPX", "validation")) == 2
-    assert len(ledger.records("data", "SPX", "test")) == 1
-    assert len(ledger.records("other", "SPX", "validation")) == 1
-    assert ledger.trials("data", "SPX", bars=100).count == 3  # on either block
-    assert ledger.trials("data", "none", bars=100) == Trials(0, 0.01)
+    assert ledger.places() == {"data": "SPX", "other": "SPX"}
+    assert len(ledger.records("data", "validation")) == 2
+    assert len(ledger.records("data", "test")) == 1
+    assert len(ledger.records("other", "validation")) == 1
+    assert ledger.trials("data", bars=100).count == 3  # on either block
+    assert ledger.trials("none", bars=100) == Trials(0, 0.01)
 
 
 def test_the_variance_is_that_of_the_ratios_chosen_from_scaled_to_the_bars_judged(ledger):
@@ -67,12 +68,12 @@ def test_the_variance_is_that_of_the_ratios_chosen_from_scaled_to_the_bars_judge
     idle, loses = trial(9, returns=np.zeros(100)), trial(8, returns=trial(8).returns - 1, block="test")
     ledger.record([*chosen_from, idle, loses])
     sharpes = [sharpe_ratio(item.returns) for item in chosen_from] + [0.0]
-    found = ledger.trials("data", "SPX", bars=100)
+    found = ledger.trials("data", bars=100)
     best = max(expected_best_sharpe(k, np.var(sharpes[:k], ddof=1)) for k in range(2, 7))
     later = expected_best_sharpe(7, np.var(sharpes, ddof=1))
     assert found.count == 7
     assert expected_best_sharpe(7, found.variance) == pytest.approx(max(best, later))
-    assert ledger.trials("data", "SPX", bars=400).variance == pytest.approx(found.variance / 4)
+    assert ledger.trials("data", bars=400).variance == pytest.approx(found.variance / 4)
 
 
 def test_trials_that_are_all_alike_spread_as_luck_does(ledger):
@@ -80,7 +81,7 @@ def test_trials_that_are_all_alike_spread_as_luck_does(ledger):
     alike = [trial(k, returns=trial(0).returns) for k in range(9)]
     for tried in ([trial(0, block="test")], alike):
         ledger.record(tried)
-        assert ledger.trials("data", "SPX", bars=250).variance == 1 / 250
+        assert ledger.trials("data", bars=250).variance == 1 / 250
     skill_free = np.random.default_rng(1).normal(size=(4000, 250))
     ratios = skill_free.mean(axis=1) / skill_free.std(axis=1, ddof=1)
     assert ratios.var() == pytest.approx(1 / 250, rel=0.1)
@@ -113,13 +114,13 @@ def test_the_order_in_which_a_batch_was_done_changes_nothing(tmp_path):
         assert ledger.begun({("tried", "ppo")}) == 1
         assert ledger.begun({("other", "ppo")}) == 3
         ledger.record([batch[k] for k in order])
-        names = [record["name"] for record in ledger.records("data", "SPX")]
+        names = [record["name"] for record in ledger.records("data")]
         assert names == ["rule-30", "ppo@1", "ppo@2", "ppo@10", "rule-31"]
 
 
 def test_returns_are_read_as_they_were_recorded(ledger):
     ledger.record([trial(0)])
-    record = ledger.records("data", "SPX", "validation")[0]
+    record = ledger.records("data", "validation")[0]
     np.testing.assert_array_equal(ledger.returns(record), trial(0).returns)
     path = ledger.path.parent / "trials" / f"{record['series']}.npy"
     assert ledger.damaged() == []
@@ -144,7 +145,7 @@ def test_returns_that_mean_nothing_are_refused(ledger, returns):
 def test_a_line_that_is_no_trial_is_told_and_not_counted(ledger):
     ledger.record([trial(0)])
     head = ledger.chain.append([{"kind": "rule", "sharpe": "high"}], lambda record: str(record))
-    assert len(ledger.records("data", "SPX", "validation")) == 1
+    assert len(ledger.records("data", "validation")) == 1
     assert ledger.faults({"this": head}) == [f"{ledger.path}: line 2 is no trial"]
 
 
@@ -232,6 +233,13 @@ def test_what_is_appended_to_a_broken_chain_does_not_hide_it(chain):
     faults = file.faults({})
     assert len(faults) == 1
     assert "line 4 does not follow line 3" in faults[0]
+
+
+def test_a_first_line_that_was_moved_there_is_told_so(chain):
+    file, _, content = chain
+    first, second, *rest = content.splitlines(keepends=True)
+    file.path.write_bytes(b"".join([second, first, *rest]))
+    assert "line 1 begins no record: it was changed, moved" in file.faults({})[0]
 
 
 def test_an_empty_chain_is_whole(tmp_path):

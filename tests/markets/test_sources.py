@@ -85,6 +85,14 @@ def test_intraday_bars_stamped_at_their_open_are_moved_to_their_close(tmp_path):
     assert bars.periods_per_year > 5000
 
 
+def test_a_market_without_weekends_has_to_say_how_many_bars_a_year_has(tmp_path):
+    days = pd.date_range("2018-01-01", periods=60, freq="D")
+    frame(60).assign(Date=days).to_csv(tmp_path / "coin.csv", index=False)
+    with pytest.raises(DataError, match=r"27% of the daily bars are of .* --periods-per-year 365"):
+        read(tmp_path / "coin.csv", timezone="UTC")
+    assert read(tmp_path / "coin.csv", timezone="UTC", periods_per_year=365).periods_per_year == 365
+
+
 def test_adjusting_scales_prices_and_keeps_the_traded_value(tmp_path):
     split = frame().assign(**{"Adj Close": lambda f: f["Close"] * np.where(f.index < 3, 0.5, 1.0)})
     split.to_csv(tmp_path / "s.csv", index=False)

@@ -8,8 +8,13 @@ import time
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
+from foretrade.agents.ppo_config import PPOConfig
+from foretrade.config import ConfigError, Experiment
+from foretrade.job import Job
 from foretrade.markets.sources import load
+from foretrade.rundir import RunDirectory
 
 FORETRADE = Path(sys.executable).parent / "foretrade"
 
@@ -58,6 +63,11 @@ def test_data_lists_and_describes(tmp_path):
         ),
         (["run", "--set", "blocks.test=2030-01-01"], 1, "block 'test' holds 0 bars"),
         (["run", "--set", "blocks.train=2001-01-01"], 1, "the first forecast is of 2002"),
+        (
+            ["run", "--set", "blocks.test=2018-12-26", "--set", "blocks.end=2018-12-28"],
+            1,
+            "bars 1 can be scored, 3 are needed; begin it earlier",
+        ),
         (["run", "--set", 'forecast.members=["rigde"]'], 1, "did you mean 'ridge'"),
         (["run", "--set", "ppo.episode_bars=100000"], 2, "episodes.bars = 100000 must be from 0 to"),
         (
@@ -76,6 +86,14 @@ def test_mistakes_give_one_line_and_write_nothing(tmp_path, arguments, code, mes
     failed = foretrade(*arguments, cwd=tmp_path, expect=code)
     assert message in failed.stderr.replace("\n", " ")
     assert not list(tmp_path.iterdir())
+
+
+def test_only_what_trains_policies_needs_settings_for_their_training(tmp_path):
+    settings = Experiment(ppo=PPOConfig(episode_bars=100_000))
+    job = Job(RunDirectory.create(tmp_path / "run", settings), Console(quiet=True))
+    job.check(trains=False)
+    with pytest.raises(ConfigError, match=r"episodes\.bars = 100000"):
+        job.check()
 
 
 def write_csv(path: Path, rows: int) -> None:

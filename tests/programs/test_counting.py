@@ -61,7 +61,7 @@ def first(runs) -> Job:
 
 
 def trials(job: Job, block: str) -> list[str]:
-    place = (job.bars.content_hash, job.symbol, block)
+    place = (job.bars.history_hash, block)
     return [f"{r['kind']} {r['name']}" for r in ledger_of(job).records(*place)]
 
 
@@ -78,7 +78,7 @@ def test_every_look_of_a_run_is_a_trial(first):
 
 def test_the_returns_of_a_checkpoint_are_those_that_it_was_chosen_by(first):
     ledger = ledger_of(first)
-    place = (first.bars.content_hash, first.symbol, "validation")
+    place = (first.bars.history_hash, "validation")
     growth = [float(np.log1p(ledger.returns(r)).sum()) for r in ledger.records(*place)[:2]]
     told = pd.read_csv(first.run.path / "policy" / "ppo-seed-0" / "validation.csv")["log_growth"]
     np.testing.assert_allclose(growth, told, rtol=1e-9)
@@ -93,7 +93,7 @@ def test_a_ruined_account_earns_nothing_any_more(first, tmp_path):
     write_runs(list(changed.values()), folder / "ledger.parquet")
     job = job_of(folder)
     record_strategies(job)
-    records = ledger_of(job).records(job.bars.content_hash, job.symbol, "test")
+    records = ledger_of(job).records(job.bars.history_hash, "test")
     returns = {record["name"]: ledger_of(job).returns(record) for record in records}["sign-ridge"]
     assert len(returns) == len(runs["flat"].ledger)
     assert returns[49] == -1.0
@@ -151,7 +151,7 @@ def straight(tmp_path_factory) -> Job:
 def checkpoints(job: Job) -> list[dict[str, object]]:
     """All that the ledger tells of the checkpoints of a run but the number of the line."""
     chained = ("number", "previous")
-    records = ledger_of(job).records(job.bars.content_hash, job.symbol, "validation")
+    records = ledger_of(job).records(job.bars.history_hash, "validation")
     own = [record for record in records if record["run"] == job.run.path.name]
     return [{k: v for k, v in record.items() if k not in chained} for record in own]
 
@@ -209,7 +209,7 @@ def test_a_stopped_training_has_counted_what_it_showed_and_goes_on_to_the_same_t
     assert stops > 8
     assert checkpoints(job) == checkpoints(straight)
     assert compared(job) == compared(straight)
-    for record in ledger_of(job).records(job.bars.content_hash, job.symbol, "validation"):
+    for record in ledger_of(job).records(job.bars.history_hash, "validation"):
         ledger_of(job).returns(record)
     record_run(job)
     assert checkpoints(job) == checkpoints(straight)
@@ -217,7 +217,7 @@ def test_a_stopped_training_has_counted_what_it_showed_and_goes_on_to_the_same_t
 
 def test_a_checkpoint_that_ruined_its_account_is_the_same_trial_at_once_and_in_the_end(first, tmp_path):
     """At once it has returns up to ruin, the file of the finished policy has more for the others."""
-    place = (first.config.config_hash, first.bars.content_hash, first.symbol, "validation")
+    place = (first.config.config_hash, first.bars.history_hash, first.symbol, "validation")
     run = RunDirectory(tmp_path / "runs" / "run", first.config)
     recorder = Recorder(run, *place, first="2005-01-04", bars=9)
     rising, ruined = np.full(7, 0.01), np.array([0.1, -0.5, -1.0])
@@ -227,7 +227,7 @@ def test_a_checkpoint_that_ruined_its_account_is_the_same_trial_at_once_and_in_t
     pd.DataFrame({"steps": [10, 20]}).to_csv(tmp_path / "ppo" / "validation.csv")
     np.save(tmp_path / "ppo" / "validation.npy", [np.pad(ruined, (0, 4)), rising])
     recorder.policy(tmp_path / "ppo")
-    records = Ledger.beside(run.path).records(first.bars.content_hash, first.symbol)
+    records = Ledger.beside(run.path).records(first.bars.history_hash)
     assert [(record["name"], record["bars"]) for record in records] == [("ppo@10", 9), ("ppo@20", 9)]
 
 
@@ -270,7 +270,7 @@ def test_report_league_and_command_count_alike(leagued):
 def test_the_lost_returns_of_a_league_cell_leave_luck_undefined(leagued):
     """The numbers of the trials are still told, and the report is still made; the remedy is named."""
     ledger = ledger_of(leagued)
-    (cell, *_) = [r for r in ledger.records(leagued.bars.content_hash, "GSPC") if r["kind"] == "cell"]
+    (cell, *_) = [r for r in ledger.records(leagued.bars.history_hash) if r["kind"] == "cell"]
     (ledger.path.parent / "trials" / f"{cell['series']}.npy").unlink()
     found = luck(leagued)
     assert found["trials"]["count"] == compared(leagued).count

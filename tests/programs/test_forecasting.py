@@ -69,7 +69,7 @@ def test_the_page_tells_scores_weights_and_what_went_wrong(job):
 
 
 def trials(job: Job, block: str) -> list[str]:
-    records = ledger_of(job).records(job.bars.content_hash, job.symbol, block)
+    records = ledger_of(job).records(job.bars.history_hash, block)
     return [f"{record['kind']} {record['name']}" for record in records]
 
 

@@ -302,7 +302,7 @@ def test_a_league_counts_what_was_tried_since(planted, league, tmp_path):
     shutil.copytree(planted.run.path.parent, folder.parent, ignore=shutil.ignore_patterns("cache"))
     job, before = job_at(folder, planted.config), table(planted)["deflated"]
     ledger = ledger_of(job)
-    place = {"data": planted.bars.content_hash, "symbol": planted.symbol}
+    place = {"data": planted.bars.history_hash, "symbol": planted.symbol}
     rng = np.random.default_rng(0)
     more = [
         Trial("rule", f"rule {k}", "x", "other", block=block, returns=rng.normal(size=90), **place)
@@ -311,7 +311,7 @@ def test_a_league_counts_what_was_tried_since(planted, league, tmp_path):
     ]
     ledger.record(more)
     league(job)
-    count = len(ledger.records(*place.values()))
+    count = len(ledger.records(planted.bars.history_hash))
     assert f"{count} trials on these prices" in (folder / "league" / "league.md").read_text()
     assert (table(job)["deflated"] < before).any()
     ledger.path.write_text("".join(ledger.path.read_text().splitlines(keepends=True)[1:]))
@@ -443,7 +443,7 @@ def test_policies_take_over_the_account_of_the_fold_before(walked):
 
 
 def test_checkpoints_of_a_fold_are_trials_on_the_bars_right_before_it(walked):
-    records = ledger_of(walked).records(walked.bars.content_hash, walked.symbol, "validation")
+    records = ledger_of(walked).records(walked.bars.history_hash, "validation")
     begun = {r["name"].split("@")[0][-1]: r["first"] for r in records if r["kind"] == "checkpoint"}
     folds = walked.config.blocks.rolled(walked.bars, 3)
     days = [walked.bars.dates[fold["validation"].start + 1] for fold in folds]

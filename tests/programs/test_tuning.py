@@ -170,7 +170,7 @@ def test_the_winner_is_a_configuration_whose_run_trains_the_same_policies(gridde
 
 
 def checkpoints(job: Job) -> list[dict[str, object]]:
-    return ledger_of(job).records(job.bars.content_hash, job.symbol, "validation")
+    return ledger_of(job).records(job.bars.history_hash, "validation")
 
 
 def tried(job: Job) -> list[list[object]]:
@@ -180,7 +180,7 @@ def tried(job: Job) -> list[list[object]]:
 def test_every_checkpoint_is_a_trial(gridded):
     assert len(checkpoints(gridded)) == 4 * 2 * 2 == table(gridded)["checkpoints"].sum()
     assert not faults(gridded)
-    assert not ledger_of(gridded).records(gridded.bars.content_hash, gridded.symbol, "test")
+    assert not ledger_of(gridded).records(gridded.bars.history_hash, "test")
 
 
 def test_a_second_time_nothing_is_done_again(gridded):
