@@ -24,6 +24,7 @@ from foretrade.markets.reasons import reasons
 WIDTH_INCHES, HEIGHT_INCHES, DPI = 8.0, 5.0, 80
 SPARKS = "▁▂▃▄▅▆▇█"
 SPARK_BARS = 60
+ONE_WEEK = np.timedelta64(7, "D")
 
 
 class Trade(NamedTuple):
@@ -117,6 +118,8 @@ def episode_figure(steps: list[dict[str, Any]], title: str, symbols: Sequence[st
     worth.plot(x, equity / equity[0], color="#9467bd", linewidth=1.1)
     worth.axhline(1.0, color="black", linewidth=0.5)
     worth.set_ylabel("equity")
+    if whole and len(x) == 1:  # of a single date matplotlib would show years
+        worth.set_xlim(x[0] - ONE_WEEK, x[0] + ONE_WEEK)
     if whole:
         dates = ConciseDateFormatter(worth.xaxis.get_major_locator())  # type: ignore[no-untyped-call]
         worth.xaxis.set_major_formatter(dates)

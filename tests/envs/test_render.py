@@ -162,3 +162,11 @@ def test_a_path_that_leaps_in_time_is_drawn_over_its_steps():
         if label:
             assert (x == np.arange(101)).all()
         assert env.render().shape == (400, 640, 3)
+
+
+def test_the_first_frame_is_of_its_week():
+    env = watched(WALK)
+    env.reset(seed=0)
+    axes = episode_figure(env._history, "x").axes[0]
+    first, last = axes.get_xlim()
+    assert 7 < last - first < 21
