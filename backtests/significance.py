@@ -41,7 +41,8 @@ def sharpe_interval(
     """Percentile interval of the Sharpe ratio by the stationary bootstrap, annualised.
 
     Politis and Romano (1994), with the block length of Politis and White (2004, corrected 2009). A
-    resample that does not vary has no ratio and does not count. NaN if the returns do not vary.
+    resample that does not vary counts as a ratio of zero: who never traded has earned nothing, and a few
+    lucky trades are not surer because many resamples miss them. NaN if the returns do not vary.
 
     Raises:
         ValueError: A return is not finite, there are fewer than two, or ``level`` is no probability.
@@ -55,8 +56,9 @@ def sharpe_interval(
     for rows in stationary_rows(len(values), block, resamples, seed):
         sample = values[rows]
         deviation = sample.std(axis=1, ddof=1)
-        drawn = deviation > 1e-14
-        draws.append(sample.mean(axis=1)[drawn] / deviation[drawn])
+        varies = deviation > 1e-14
+        ratio = np.zeros_like(deviation)
+        draws.append(np.divide(sample.mean(axis=1), deviation, out=ratio, where=varies))
     tail = (1 - level) / 2
     low, high = np.quantile(np.concatenate(draws), [tail, 1 - tail]) * math.sqrt(periods_per_year)
     return float(low), float(high)

@@ -5,7 +5,9 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from foretrade.backtests.candidates import MIN_BARS
+import numpy as np
+
+from foretrade.backtests.candidates import MIN_BARS, ROUNDING
 from foretrade.backtests.deflation import deflated_sharpe
 from foretrade.backtests.returns import defined_sharpe
 from foretrade.backtests.significance import (
@@ -18,6 +20,11 @@ from foretrade.backtests.trials import Trials
 from foretrade.markets.arrays import Floats
 
 CONFIDENCE = 0.95
+MIN_ACTIVE = 50
+"""Bars that gain or lose, below which no edge is declared: with few the tests err too often.
+
+The interval of noise lies above zero in 4 to 6 % of samples with 5 to 20 such bars, in 3 % with 50.
+"""
 
 
 @dataclass(frozen=True)
@@ -27,9 +34,12 @@ class Verdict:
     NaN is "undefined": the returns do not vary, or they are fewer than a test needs.
 
     Args:
-        edge: The interval of the Sharpe ratio lies above zero, the deflated Sharpe ratio above
-            ``CONFIDENCE``, and the record of trials is whole: luck does not explain the gain.
-        beats_benchmark: The interval of the difference to the benchmark lies above zero.
+        gain: The interval of the Sharpe ratio lies above zero, the deflated Sharpe ratio above
+            ``CONFIDENCE``, and ``MIN_ACTIVE`` bars or more show it.
+        edge: Such a gain, and the record of trials is whole: luck does not explain it.
+        beats_benchmark: The interval of the difference to the benchmark lies above zero, and
+            ``MIN_ACTIVE`` bars or more show it.
+        active, apart: Bars whose return differs from zero, and from the benchmark's.
         sharpe, low, high: Annualised Sharpe ratio with its 95 % interval.
         error: Standard error of the ratio, autocorrelation included: Lo's.
         needed_bars: Minimum track record of such a ratio: infinite if it is not above zero.
@@ -39,8 +49,11 @@ class Verdict:
             the benchmark.
     """
 
+    gain: bool
     edge: bool
     beats_benchmark: bool
+    active: int
+    apart: int
     sharpe: float
     low: float
     high: float
@@ -57,15 +70,23 @@ class Verdict:
         Args:
             doubt: Why the returns are not to be believed; it takes the place of whatever gain they show.
         """
-        if not (self.low > 0 and self.deflated > CONFIDENCE):
-            return f"{doubt}. No edge after costs" if doubt else "No edge after costs"
+        if not self.gain:
+            few = f", as {bars_of(self.active, 'gain or lose')}" if self.active < MIN_ACTIVE else ""
+            return f"{doubt}. No edge after costs{few}" if doubt else f"No edge after costs{few}"
         if doubt:
             return doubt
         if not self.edge:
             return "A gain after costs, but the record of trials is broken: luck is not ruled out"
         if not self.beats_benchmark:
-            return "A gain after costs that luck does not explain, but no proven edge over the benchmark"
+            few = f", as {bars_of(self.apart, 'differ from it')}" if self.apart < MIN_ACTIVE else ""
+            said = "A gain after costs that luck does not explain, but no proven edge over the benchmark"
+            return f"{said}{few}"
         return "An edge over the benchmark, after costs, that luck does not explain"
+
+
+def bars_of(number: int, do: str) -> str:
+    """That there are too few bars to tell skill from luck."""
+    return f"too few bars {do} to tell ({number}; {MIN_ACTIVE} are needed)"
 
 
 def judge(returns: Floats, benchmark: Floats, trials: Trials, periods_per_year: float) -> Verdict:
@@ -88,9 +109,14 @@ def judge(returns: Floats, benchmark: Floats, trials: Trials, periods_per_year: 
         deflated = deflated_sharpe(returns, max(trials.count, 1), trials.variance)
         difference = sharpe_difference(returns, benchmark, periods_per_year)
         difference_low, difference_high = difference.low, difference.high
+    active, apart = _differing(returns, 0.0), _differing(returns, benchmark)
+    gain = low > 0 and deflated > CONFIDENCE and active >= MIN_ACTIVE
     return Verdict(
-        edge=low > 0 and deflated > CONFIDENCE and trials.whole,
-        beats_benchmark=difference_low > 0,
+        gain=gain,
+        edge=gain and trials.whole,
+        beats_benchmark=difference_low > 0 and apart >= MIN_ACTIVE,
+        active=active,
+        apart=apart,
         sharpe=defined_sharpe(returns, periods_per_year),
         low=low,
         high=high,
@@ -101,3 +127,8 @@ def judge(returns: Floats, benchmark: Floats, trials: Trials, periods_per_year: 
         difference_low=difference_low,
         difference_high=difference_high,
     )
+
+
+def _differing(returns: Floats, other: Floats | float) -> int:
+    """Bars in which the two are not the same, beyond rounding."""
+    return int(np.count_nonzero(np.abs(np.asarray(returns) - other) > ROUNDING))

@@ -158,6 +158,14 @@ def test_the_bootstrap_interval_is_that_of_arch():
     assert_allclose(sharpe_interval(returns, 1.0, resamples=300, seed=7), expected, rtol=1e-12)
 
 
+def test_resamples_that_miss_every_trade_have_earned_nothing():
+    single = np.zeros(1000)
+    single[500] = 0.01
+    low, high = sharpe_interval(single, 252.0)
+    assert low == 0.0 < high
+    assert sharpe_interval(-single, 252.0)[1] == 0.0
+
+
 def test_the_error_of_a_difference_is_the_closed_form():
     """Memmel (2003) for independent Normal returns: (2 − 2ρ + ½(SR₁² + SR₂² − 2 SR₁ SR₂ ρ²)) / n."""
     rng = np.random.default_rng(5)

@@ -10,13 +10,14 @@ import pytest
 from foretrade.backtests.deflation import deflated_sharpe
 from foretrade.backtests.significance import (
     minimum_track_record,
+    probabilistic_sharpe,
     sharpe_difference,
     sharpe_error,
     sharpe_interval,
     sharpe_ratio,
 )
 from foretrade.backtests.trials import Trials
-from foretrade.backtests.verdict import judge
+from foretrade.backtests.verdict import CONFIDENCE, MIN_ACTIVE, judge
 
 ALONE = Trials(1, 0.0)
 GAIN = np.random.default_rng(0).normal(0.002, 0.01, 1000)
@@ -68,6 +69,44 @@ def test_what_does_not_vary_or_is_too_short_is_undefined():
         assert all(map(math.isnan, numbers))
         assert not found.edge
         assert not found.beats_benchmark
+
+
+@pytest.mark.parametrize("active", [1, 2, 3, 5, 20])
+def test_few_bars_of_noise_are_no_edge(active):
+    """However lucky: of 100 each, a test at its nominal rate may find five."""
+    for seed in range(100):
+        returns, rng = np.zeros(1000), np.random.default_rng([seed, active])
+        returns[rng.choice(1000, active, replace=False)] = rng.normal(0, 0.01, active)
+        if probabilistic_sharpe(returns) > CONFIDENCE:  # the others are quicker told
+            assert not judge(returns, OTHER, Trials(1, 1e-3), 252.0).edge
+
+
+def test_many_bars_of_noise_are_an_edge_as_seldom_as_the_tests_say():
+    declared = 0
+    for seed in range(300):
+        returns, rng = np.zeros(1000), np.random.default_rng([seed, 77])
+        returns[rng.choice(1000, MIN_ACTIVE, replace=False)] = rng.normal(0, 0.01, MIN_ACTIVE)
+        if probabilistic_sharpe(returns) > CONFIDENCE:
+            declared += judge(returns, OTHER, Trials(1, 1e-3), 252.0).edge
+    assert 1 <= declared <= 15  # 2.5 % of 300 are 7.5
+
+
+def test_too_few_bars_are_told():
+    few, none = np.zeros(1000), OTHER.copy()
+    few[::100] = np.linspace(0.01, 0.02, 10)
+    found = judge(few, OTHER, ALONE, 252.0)
+    assert found.low > 0
+    assert found.deflated > CONFIDENCE
+    assert found.finding() == (
+        "No edge after costs, as too few bars gain or lose to tell (10; 50 are needed)"
+    )
+    none[::100] += np.linspace(0.01, 0.02, 10)
+    apart = judge(GAIN + none - OTHER, GAIN, ALONE, 252.0)
+    assert apart.edge
+    assert not apart.beats_benchmark
+    assert apart.finding().endswith(
+        "no proven edge over the benchmark, as too few bars differ from it to tell (10; 50 are needed)"
+    )
 
 
 def test_more_trials_never_make_an_edge():
