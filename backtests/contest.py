@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from bisect import bisect_right
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -25,6 +25,9 @@ from foretrade.markets.labels import LabelConfig, forward_returns
 from foretrade.markets.rules import Rules
 from foretrade.markets.table import Table
 from foretrade.storage import atomic_path, content_hash
+
+SWITCH_STEP = 0.25
+"""Switches, up to which their number is searched."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -199,18 +202,60 @@ def oracle_weights(env: MarketEnv, low: float, high: float) -> Floats:
 
 
 def random_weights(
-    steps: int, policies: int, low: float, high: float, *, turnover_per_bar: float, seed: int
+    steps: int, policies: int, low: float, high: float, *, switches: float, seed: int
 ) -> Floats:
-    """Policies that switch between ``low`` and ``high`` at random, ``[steps, policies]``.
+    """Policies that switch between ``low`` and ``high`` at bars drawn by lot, ``[steps, policies]``.
 
-    The chance of a switch is such that they trade ``turnover_per_bar`` of equity on average; each begins
-    on a side drawn evenly.
+    Each switches ``switches`` times, rounded up or down by lot, and begins on a side drawn evenly. More
+    switches with the same seed are the same ones and some more.
     """
     rng = np.random.default_rng(seed)
-    switch = min(1.0, turnover_per_bar / (high - low))
-    switches = rng.random((steps, policies)) < switch
-    switches[0] = rng.random(policies) < 0.5
-    return np.where(switches.cumsum(axis=0) % 2 == 1, high, low)
+    places = np.tile(np.arange(steps - 1.0)[:, None], policies)
+    drawn = rng.permuted(places, axis=0) + rng.random(policies) < switches
+    begins = rng.random(policies) < 0.5
+    return np.where(np.vstack([begins, drawn]).cumsum(axis=0) % 2 == 1, high, low)
+
+
+def play_chance(
+    env: MarketEnv,
+    policies: int,
+    bounds: tuple[float, float],
+    cost_scales: Sequence[float],
+    rules: Rules,
+    *,
+    turnover: float,
+    seed: int,
+) -> list[Played]:
+    """Random policies that trade as much as they are told, one a policy.
+
+    How often they switch is found by halving, on the turnover of the median policy as it is played at
+    costs as configured: beside the switches, a position is traded whenever it has drifted out of the
+    band, and one of high leverage almost always has. If positions that are never switched already turn
+    over more, they are what is played.
+
+    Args:
+        turnover: Traded notional over equity, a year.
+    """
+    steps = len(decision_rows(env))
+
+    def asked(switches: float) -> Floats:
+        return random_weights(steps, policies, *bounds, switches=switches, seed=seed)
+
+    def excess(switches: float) -> float:
+        played = play_targets(env, asked(switches), (1.0,), rules)
+        return float(np.median([one.turnover[0] for one in played])) - turnover
+
+    return play_targets(env, asked(_crossing(excess, 0.0, steps - 1.0)), cost_scales, rules)
+
+
+def _crossing(excess: Callable[[float], float], low: float, high: float) -> float:
+    """Where a function that rises comes nearest to zero: of the points tried, the first one."""
+    tried = {low: excess(low), high: excess(high)}
+    while tried[low] < 0 < tried[high] and high - low > SWITCH_STEP:
+        middle = (low + high) / 2
+        tried[middle] = excess(middle)
+        low, high = (middle, high) if tried[middle] < 0 else (low, middle)
+    return min(tried, key=lambda point: abs(tried[point]))
 
 
 def write_played(path: Path, played: Mapping[str, Played]) -> None:

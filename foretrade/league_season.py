@@ -15,8 +15,8 @@ from foretrade.backtests.contest import (
     Played,
     asked_weights,
     oracle_weights,
+    play_chance,
     play_targets,
-    random_weights,
 )
 from foretrade.backtests.standings import median_seed
 from foretrade.backtests.worth import Coalitions, coalitions
@@ -152,19 +152,20 @@ def _references(
     ]
     hold, flat = play_targets(plain, np.column_stack(constants), scales)
     turnovers = [median_seed(own, scales).turnover[net] for own in rows.values()]
-    chance = random_weights(
-        len(market.rows) - 1,
+    free = Rules(max_leverage=max(1.0, abs(low), abs(high)), no_trade_band=config.no_trade_band)
+    chance = play_chance(
+        market,
         config.random_policies,
-        low,
-        high,
-        turnover_per_bar=float(np.median(turnovers)) / job.bars.periods_per_year,
+        (low, high),
+        scales,
+        free,
+        turnover=float(np.median(turnovers)),
         seed=job.config.seed,
     )
-    free = Rules(max_leverage=max(1.0, abs(low), abs(high)), no_trade_band=config.no_trade_band)
     oracle = oracle_weights(market, low, high)[:, None]
     return {
         HOLD: [hold],
         FLAT: [flat],
-        f"random ({config.random_policies} policies)": play_targets(market, chance, scales, free),
+        f"random ({config.random_policies} policies)": chance,
         ORACLE: play_targets(market, oracle, scales, free),
     }

@@ -13,11 +13,13 @@ from foretrade.backtests.contest import (
     asked_weights,
     oracle_weights,
     play_agent,
+    play_chance,
     play_targets,
     random_weights,
     read_played,
     write_played,
 )
+from foretrade.backtests.standings import median_seed
 from foretrade.envs.actions import PositionActions, WeightActions
 from foretrade.envs.episodes import Episodes
 from foretrade.envs.market import MarketEnv
@@ -120,19 +122,39 @@ def test_nobody_beats_the_oracle():
         np.abs(np.diff(BARS.close[ROWS.start + 1 : ROWS.stop, 0])) / BARS.close[ROWS.start + 1 : -21, 0]
     )
     assert np.allclose(oracle.returns[1:, 0], best[: len(oracle.returns) - 1], atol=1e-12)
-    chance = random_weights(len(ROWS) - 1, 20, -1.0, 1.0, turnover_per_bar=0.5, seed=0)
+    chance = random_weights(len(ROWS) - 1, 20, -1.0, 1.0, switches=25, seed=0)
     for other in play_targets(env, chance, (0.0,)):
         assert oracle.equity[-1, 0] > other.equity[-1, 0]
 
 
-def test_chance_trades_as_often_as_it_is_told():
-    free = Rules(no_trade_band=0.2)
-    weights = random_weights(len(ROWS) - 1, 400, -1.0, 1.0, turnover_per_bar=0.3, seed=1)
-    played = play_targets(market(), weights, (1.0,), free)
-    per_bar = np.mean([one.turnover[0] for one in played]) / BARS.periods_per_year
-    entry = 1 / (len(ROWS) - 1)  # from cash to a side: not a switch
-    assert per_bar == pytest.approx(0.3 * (1 - entry) + entry, rel=0.03)
-    assert abs((weights[0] == 1.0).mean() - 0.5) < 0.1
+@pytest.mark.parametrize("bounds", [(-1.0, 1.0), (0.0, 1.0), (0.0, 3.0), (-0.5, 2.0), (-4.0, 4.0)])
+@pytest.mark.parametrize("share", [0.25, 0.6])
+def test_chance_trades_as_much_as_it_is_told(bounds, share):
+    """Rebalancing counts, too: the policy that is shown turns over what the forecasters do."""
+    rules = Rules(no_trade_band=0.2, max_leverage=max(1.0, *map(abs, bounds)))
+    told = share * (bounds[1] - bounds[0]) * BARS.periods_per_year
+    again = [play_chance(market(), 60, bounds, LEVELS, rules, turnover=told, seed=1) for _ in range(2)]
+    assert all(np.array_equal(a.equity, b.equity) for a, b in zip(*again, strict=True))
+    assert median_seed(again[0], LEVELS).turnover[1] == pytest.approx(told, rel=0.15)
+
+
+def test_a_position_that_is_rebalanced_too_much_is_never_switched():
+    rules = Rules(no_trade_band=0.2, max_leverage=12.0)
+    played = play_chance(market(), 20, (-12.0, 12.0), LEVELS, rules, turnover=10.0, seed=1)
+    fixed = play_targets(market(), np.full((len(ROWS) - 1, 1), 12.0), LEVELS, rules)[0]
+    assert fixed.turnover[1] > 10
+    assert any(np.array_equal(one.equity, fixed.equity) for one in played)
+
+
+def test_switches_are_as_many_as_asked_and_begin_on_either_side():
+    few = random_weights(100, 400, -1.0, 1.0, switches=7.25, seed=1)
+    more = random_weights(100, 400, -1.0, 1.0, switches=20.0, seed=1)
+    counts = np.count_nonzero(np.diff(few, axis=0), axis=0)
+    assert set(counts) == {7, 8}
+    assert counts.mean() == pytest.approx(7.25, abs=0.1)
+    assert (np.count_nonzero(np.diff(more, axis=0), axis=0) == 20).all()
+    assert ((np.diff(few, axis=0) != 0) <= (np.diff(more, axis=0) != 0)).all()
+    assert abs((few[0] == 1.0).mean() - 0.5) < 0.1
 
 
 def test_ruin_ends_a_strategy_at_every_level_alike():
