@@ -10,6 +10,7 @@ from foretrade.backtests.league import Row
 from foretrade.backtests.stress import Stress
 
 SHARPE_LIMIT = 3.0
+LEAST_SHARE = 0.5
 DAYS_A_YEAR = 252.0
 LOST_SHARE = 0.5
 REMEDY = (
@@ -24,13 +25,26 @@ IDEALISED_FILLS = (
 BROKEN = "The record of trials is broken, there may have been more"
 
 
-def too_high(label: str, sharpe: float, periods_per_year: float) -> list[str]:
-    """A sentence, if an annualised net Sharpe ratio is above :func:`sharpe_limit`."""
+def too_high(
+    label: str, sharpe: float, low: float, high: float, lead: float, periods_per_year: float
+) -> list[str]:
+    """A sentence, if an annualised net Sharpe ratio is above :func:`sharpe_limit`, and not by luck.
+
+    A few lucky weeks show any ratio, and what hardly moves shows a high one to whoever holds it. So the
+    lower end of the interval has to be above half the limit, about what the best honest strategies
+    reach, and the lead over buy-and-hold has to be proven.
+
+    Args:
+        low, high: The 95 % interval of the ratio.
+        lead: Lower end of the 95 % interval of the ratio less that of buy-and-hold; NaN if the two
+            cannot be compared.
+    """
     limit = sharpe_limit(periods_per_year)
-    if not sharpe > limit:
+    if not (sharpe > limit and low > LEAST_SHARE * limit) or lead <= 0:
         return []
     return [
-        f"{label}: a net Sharpe ratio of {sharpe:.2f} is above {limit:.1f}; probably it sees the future"
+        f"{label}: a net Sharpe ratio of {sharpe:.2f} (95 % interval {low:.2f} to {high:.2f}) is "
+        f"above {limit:.1f}; probably it sees the future"
     ]
 
 
@@ -64,25 +78,34 @@ def alarms(
     rows: Sequence[Row],
     runs: Mapping[str, Run],
     stress: Mapping[str, Stress],
+    leads: Mapping[str, float],
     periods_per_year: float,
+    *,
+    benchmark: str = "",
 ) -> list[str]:
     """One sentence for each strategy whose result is implausible; none for a plausible one.
 
     Args:
         rows: Strategies with their scores.
+        leads: By name of the run, see :func:`too_high`; of a run without it is unknown.
+        benchmark: Label of buy-and-hold, which sees nothing and is never implausible.
         runs: By name.
         stress: By name of the run; strategies without are asked for their Sharpe ratio alone.
     """
     found = []
     for row in rows:
         label, scores = row.strategy.label, row.scores
+        if label == benchmark:
+            continue
         late, one = [], stress.get(row.median_run)
         if one is not None:
             held = (
                 f"positions are held for {holding_bars(runs[row.median_run]):.0f} bars on average, yet "
             )
             late = dies_late(label, one.sharpe, scores.sharpe_low, one.later_sharpe, one.lost_low, held)
-        found += too_high(label, scores.sharpe, periods_per_year) or late
+        bounds = scores.sharpe_low, scores.sharpe_high
+        lead = leads.get(row.median_run, math.nan)
+        found += too_high(label, scores.sharpe, *bounds, lead, periods_per_year) or late
     return found
 
 

@@ -23,6 +23,18 @@ def interval(low: float, high: float, form: str = ".2f") -> str:
     return UNDEFINED if math.isnan(low) else f"{number(low, form)} … {number(high, form)}"
 
 
+def p_value(value: float) -> str:
+    """A probability from a thousand resamples, in which none of them is not nought."""
+    if value < 0.001:
+        return "< 0.001"
+    return number(value, ".3f" if value < 0.01 else ".2f")
+
+
+def listed(names: Sequence[str]) -> str:
+    """One, two and three: as a sentence has them."""
+    return " and ".join([*filter(None, [", ".join(names[:-1])]), *names[-1:]])
+
+
 def markdown(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """A table in GitHub's Markdown, the first column to the left."""
     ruler = ["---", *["--:"] * (len(header) - 1)]

@@ -8,13 +8,15 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from foretrade.backtests import league_pictures as pictures
 from foretrade.backtests.alarms import dies_late, doubt, notices, too_high
-from foretrade.backtests.cells import interval, markdown, number, percent
+from foretrade.backtests.cells import interval, listed, markdown, number, p_value, percent
 from foretrade.backtests.field import FieldTests
 from foretrade.backtests.standings import Concordance, RankCorrelation, Standing
+from foretrade.backtests.verdict import CONFIDENCE
 from foretrade.backtests.worth import MemberWorth
 from foretrade.pages import data_uri, render
 from foretrade.storage import atomic_path, write_text
@@ -24,6 +26,8 @@ HEADER = (
     "Return", "Turnover", "Break-even", "Drawdown", "Deflated", "MCS p",
 )  # fmt: skip
 NARROW = (0, 1, 4, 5, 6, 9, 10)  # columns that fit a terminal
+
+SAME_TURNOVER = 0.15
 
 
 @dataclass(frozen=True)
@@ -67,7 +71,8 @@ class LeaguePage:
         return [text for row in self.standings for text in self._alarms(row)]
 
     def _alarms(self, row: Standing) -> list[str]:
-        high = too_high(row.label, row.sharpe, self.periods_per_year)
+        bounds, lead = (row.sharpe_low, row.sharpe_high), row.difference_low
+        high = too_high(row.label, row.sharpe, *bounds, lead, self.periods_per_year)
         return high or dies_late(row.label, row.sharpe, row.sharpe_low, row.later_sharpe, row.lost_low)
 
     def verdict(self) -> str:
@@ -78,26 +83,52 @@ class LeaguePage:
         best, hold, luck = self.standings[0], self.reference("buy and hold"), self.reference("random")
         against = doubt(self.alarms(), idealised=self.idealised)
         first = f"{against}. " if against else ""
-        if math.isnan(best.sharpe):
-            return f"{first}No forecaster traded, or the test block is too short for a Sharpe ratio."
         if best.ruined:
             return f"{first}Ruin: every forecaster lost its account."
-        if not self.tests.beats_benchmark:
-            said = f"{first}No forecaster is shown to earn more than buy and hold after costs"
-        elif against:
-            said = against
-        else:
-            said = f"After costs, {', '.join(self.tests.beats_benchmark)} earned more than buy and hold"
-            said += " than luck explains (StepM at 5 %)"
+        if math.isnan(best.sharpe) and any(row.ruined for row in self.standings):
+            return f"{first}Ruin: every forecaster that traded lost its account."
+        if math.isnan(best.sharpe):
+            return f"{first}No forecaster traded, or the test block is too short for a Sharpe ratio."
         p, cash = self.tests.superior_to_benchmark, self.tests.superior_to_cash
+        chance = "ruin" if luck.ruined else number(luck.sharpe)
         return (
-            f"{said}. The best of {len(self.standings)}, {best.label}, has a net Sharpe ratio of "
-            f"{number(best.sharpe)} (95 % interval {number(best.sharpe_low)} to "
+            f"{self._finding(against)}. The best of {len(self.standings)}, {best.label}, has a net "
+            f"Sharpe ratio of {number(best.sharpe)} (95 % interval {number(best.sharpe_low)} to "
             f"{number(best.sharpe_high)}; above what the best of the trials shows by luck with "
             f"probability {number(best.deflated)}), against {number(hold.sharpe)} for buy and hold and "
-            f"{number(luck.sharpe)} for trading at random as often. If no forecaster had a higher "
-            f"mean return than buy and hold, the best would look this good with a chance of {number(p)} "
-            f"(Hansen's SPA); than cash, {number(cash)}."
+            f"{chance} for trading at random{'' if self.unlike_chance() else ' as often'}. If no "
+            "forecaster had a higher mean return than buy and hold at the same volatility, the best "
+            f"would look this good with a chance of {p_value(p)} (Hansen's SPA); than cash, "
+            f"{p_value(cash)}."
+        )
+
+    def _finding(self, doubt: str) -> str:
+        """Who is shown to earn more than buy-and-hold: in the tests of the field, and by itself."""
+        shown = [r.label for r in self.standings if r.proven and r.label in self.tests.beats_benchmark]
+        if not shown:
+            nobody = "No forecaster is shown to earn more than buy and hold at the same volatility"
+            return f"{doubt}. {nobody}, after costs" if doubt else f"{nobody}, after costs"
+        if doubt:
+            return doubt
+        if self.faults:
+            return (
+                "A gain over buy and hold after costs, but the record of trials is broken: luck is not "
+                "ruled out"
+            )
+        return (
+            f"After costs, {listed(shown)} earned more than buy and hold at the same volatility, by "
+            f"more than luck explains (StepM at 5 %, deflated Sharpe ratio above {CONFIDENCE:g})"
+        )
+
+    def unlike_chance(self) -> str:
+        """What random trading turns over, if it is not about what the forecasters do."""
+        usual = float(np.median([row.turnover for row in self.standings]))
+        chance = self.reference("random").turnover
+        if abs(chance - usual) <= SAME_TURNOVER * usual:
+            return ""
+        return (
+            f"Trading at random turns over {chance:.1f}× a year, the median forecaster {usual:.1f}×: "
+            "positions at the bounds come no nearer to it."
         )
 
     def reference(self, name: str) -> Standing:
@@ -121,8 +152,10 @@ class LeaguePage:
         ruined = [row.label for row in self.standings if row.ruined]
         if ruined:
             said.append(
-                f"Ruined, and so ranked last: {'; '.join(ruined)}. Ratios are those up to that bar."
+                f"Ruined, and so ranked last, without ratios, and not in the tests: {'; '.join(ruined)}."
             )
+        if self.unlike_chance():
+            said.append(self.unlike_chance())
         if self.tests.left_out:
             said.append(
                 f"Not in the tests, as their returns are constant: {', '.join(self.tests.left_out)}."
@@ -235,5 +268,5 @@ def standing_cells(row: Standing, confidence: Mapping[str, float]) -> list[str]:
         "–" if math.isnan(row.break_even_bps) else f"{row.break_even_bps:.1f} bp",
         percent(row.max_drawdown),
         number(row.deflated),
-        number(confidence.get(row.label, math.nan)),
+        p_value(confidence.get(row.label, math.nan)),
     ]

@@ -115,7 +115,9 @@ class Report:
 
     def alarms(self) -> list[str]:
         """What is too good to be true; see :func:`foretrade.backtests.alarms.alarms`."""
-        return alarms(self.rows, self.runs, self.stress, self.periods_per_year)
+        leads = {name: found.difference_low for name, found in self.verdicts.items()}
+        parts = (self.rows, self.runs, self.stress, leads, self.periods_per_year)
+        return alarms(*parts, benchmark=self.benchmark)
 
     def verdict(self) -> str:
         """In words: is there an edge after costs, how sure is that, and first what speaks against it."""

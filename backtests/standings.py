@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import numpy as np
@@ -30,8 +30,10 @@ class Standing:
         gross_sharpe: Annualised, without any cost.
         sharpe, sharpe_low, sharpe_high: After costs as configured, with its 95 % interval.
         difference_low, difference_high: 95 % interval of the Sharpe ratio less that of buy-and-hold.
+        proven: Whether it gained by itself, and more than buy-and-hold; see ``Verdict``. The record of
+            trials is not looked at.
         deflated: Probability that the true ratio exceeds what the best row would show by luck.
-        mean_return: After costs, a year, arithmetic.
+        mean_return: After costs, a year, arithmetic; −1 of a ruined account.
         turnover: Traded notional over equity, a year.
         break_even_bps: Cost of a unit of turnover at which the mean return would be zero, if the trades
             stayed as they are: gross mean return over turnover. NaN if nothing is earned before costs.
@@ -40,8 +42,8 @@ class Standing:
         max_drawdown: After costs, a fraction, not positive; counts from the initial equity.
         later_sharpe: After costs, if every decision had come one bar later; NaN if that was not played.
         lost_low: Lower end of the 95 % interval of what that delay costs.
-        ruined: Whether the account was lost. Ratios and the mean return are those up to that bar, the
-            bars after it count as 0 in folds and in tests of several strategies.
+        ruined: Whether the account was lost. Such a row has no ratios and no break-even; in folds the
+            bars after it count as 0.
         seeds: Policies behind the row; it shows the median one by Sharpe ratio.
         sharpe_min, sharpe_max: Over the seeds.
         fold_sharpes: After costs, in each fold.
@@ -60,6 +62,7 @@ class Standing:
     sharpe_high: float
     difference_low: float
     difference_high: float
+    proven: bool
     deflated: float
     mean_return: float
     turnover: float
@@ -107,33 +110,33 @@ def standing(
     """
     played = median_seed(seeds, cost_scales)
     gross, net = cost_scales.index(0.0), cost_scales.index(1.0)
-    levels = [played.lived(level) for level in range(len(cost_scales))]
-    returns, means = levels[net], np.array([level.mean() for level in levels])
-    ratios = [defined_sharpe(one.lived(net), periods_per_year) for one in seeds]
+    levels = range(len(cost_scales))
+    means = np.array([_mean_return(played, level, periods_per_year) for level in levels])
+    ratios = [_sharpe(one, net, periods_per_year) for one in seeds]
     sharpes = [ratio for ratio in ratios if not math.isnan(ratio)] or [math.nan]
-    gross_mean = float(means[gross]) * periods_per_year
-    turnover = float(played.turnover[net])
-    late = returns_of(played.later)
-    return Standing(
+    turnover, late, ruined = float(played.turnover[net]), returns_of(played.later), played.ruined[net]
+    earned = turnover > 0 and means[gross] > 0 and not ruined
+    row = Standing(
         label=label,
         forecaster=forecaster,
         rule=rule,
         **{name: scores.get(name, math.nan) for name in ("ic", "r2_os", "crps")},
-        gross_sharpe=defined_sharpe(levels[gross], periods_per_year),
+        gross_sharpe=_sharpe(played, gross, periods_per_year),
         sharpe=verdict.sharpe,
         sharpe_low=verdict.low,
         sharpe_high=verdict.high,
         difference_low=verdict.difference_low,
         difference_high=verdict.difference_high,
+        proven=verdict.gain and verdict.beats_benchmark,
         deflated=verdict.deflated,
-        mean_return=float(returns.mean()) * periods_per_year,
+        mean_return=float(means[net]),
         turnover=turnover,
-        break_even_bps=gross_mean / turnover * 1e4 if turnover > 0 and gross_mean > 0 else math.nan,
+        break_even_bps=float(means[gross]) / turnover * 1e4 if earned else math.nan,
         break_even_level=break_even_level(means, cost_scales),
         max_drawdown=max_drawdown(played.equity[:, net]),
         later_sharpe=defined_sharpe(late, periods_per_year),
-        lost_low=lost_by_delay(returns, late, periods_per_year)[0],
-        ruined=bool(played.ruined[net]),
+        lost_low=lost_by_delay(played.lived(net), late, periods_per_year)[0],
+        ruined=bool(ruined),
         seeds=len(seeds),
         sharpe_min=min(sharpes),
         sharpe_max=max(sharpes),
@@ -141,14 +144,43 @@ def standing(
             sharpe_ratio(part, periods_per_year)
             for part in np.array_split(played.returns[:, net], folds)
         ),
-        level_sharpes=tuple(defined_sharpe(level, periods_per_year) for level in levels),
+        level_sharpes=tuple(_sharpe(played, level, periods_per_year) for level in levels),
     )
+    return _without_ratios(row) if ruined else row
+
+
+def _without_ratios(row: Standing) -> Standing:
+    """What is left of a lost account: whatever it earned before is lost as well."""
+    ratios = ("sharpe", "sharpe_low", "sharpe_high", "difference_low", "difference_high", "deflated")
+    undefined: dict[str, Any] = dict.fromkeys(
+        (*ratios, "break_even_level", "later_sharpe", "lost_low"), math.nan
+    )
+    return replace(row, proven=False, **undefined)
+
+
+def _sharpe(played: Played, level: int, periods_per_year: float) -> float:
+    """Annualised, at a level of costs; NaN of a lost account."""
+    lost = bool(played.ruined[level])
+    return math.nan if lost else defined_sharpe(played.returns[:, level], periods_per_year)
+
+
+def _mean_return(played: Played, level: int, periods_per_year: float) -> float:
+    """A year, at a level of costs; −100 % of a lost account."""
+    lost = bool(played.ruined[level])
+    return -1.0 if lost else float(played.returns[:, level].mean()) * periods_per_year
 
 
 def median_seed(seeds: Sequence[Played], cost_scales: Sequence[float]) -> Played:
-    """The one with the median net Sharpe ratio; of an even number the lower middle one."""
+    """The one with the median net Sharpe ratio; of an even number the lower middle one.
+
+    A lost account ranks below all others, one that never traded as zero.
+    """
     net = cost_scales.index(1.0)
-    ranked = sorted(seeds, key=lambda one: _or_zero(sharpe_ratio(one.lived(net))))
+
+    def rank(one: Played) -> tuple[bool, float]:
+        return not one.ruined[net], _or_zero(sharpe_ratio(one.lived(net)))
+
+    ranked = sorted(seeds, key=rank)
     return ranked[(len(ranked) - 1) // 2]
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from foretrade.backtests.cells import p_value
 from foretrade.config import changes
 from foretrade.counting import compared, faults
 from foretrade.forecasters.names import member_name
@@ -196,7 +197,7 @@ def _selection(job: Job) -> str:
     if "p_values" in best:
         said.append(
             f"p-value of the best of all against {BENCHMARK.lower()} "
-            f"{best['p_values']['consistent']:.2f}"
+            f"{p_value(best['p_values']['consistent'])}"
         )
     return ", ".join(said)
 

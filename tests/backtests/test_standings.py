@@ -13,6 +13,7 @@ from scipy import stats
 
 from foretrade.backtests.contest import Played
 from foretrade.backtests.field import field_tests
+from foretrade.backtests.league_page import standing_cells
 from foretrade.backtests.standings import (
     break_even_level,
     concordance,
@@ -34,23 +35,40 @@ def played(gross, cost_per_bar, turnover=100.0):
     return Played(equity, np.full(3, turnover), np.zeros(3))
 
 
-def test_a_ruined_account_is_scored_up_to_the_bar_that_lost_it():
-    good = np.random.default_rng(1).normal(0.001, 0.01, 60)
+def ruin(good):
+    """An account that gains, and then loses more than all, at every level of costs."""
     equity = np.concatenate([[1.0], np.cumprod(1 + good), np.full(40, -2.0)])
-    one = Played(np.column_stack([equity] * 3), np.full(3, 10.0), np.ones(3))
-    lived = np.append(good, -1.0)
+    return Played(np.column_stack([equity] * 3), np.full(3, 10.0), np.ones(3))
+
+
+def test_a_ruined_account_has_lost_everything_and_has_no_ratios():
+    good = np.random.default_rng(1).normal(0.03, 0.01, 60)
+    one, lived = ruin(good), np.append(good, -1.0)
     np.testing.assert_allclose(one.lived(1), lived)
     assert one.returns.min() == -1.0
     assert (one.returns[61:] == 0.0).all()
+    verdict = judge(lived, lived, Trials(1, 0.0), 252)
+    assert verdict.sharpe > 0
     row = standing(
-        "x", "x", "sign", [one], judge(lived, lived, Trials(1, 0.0), 252), {},
-        cost_scales=LEVELS, folds=4, periods_per_year=252,
-    )  # fmt: skip
+        "x", "x", "sign", [one], verdict, {}, cost_scales=LEVELS, folds=4, periods_per_year=252
+    )
     assert row.ruined
-    assert row.max_drawdown == -1.0
-    assert row.mean_return == pytest.approx(lived.mean() * 252)
-    expected = lived.mean() / lived.std(ddof=1) * math.sqrt(252)
-    assert [row.gross_sharpe, row.sharpe, *row.level_sharpes] == pytest.approx([expected] * 5)
+    assert not row.proven
+    assert row.max_drawdown == row.mean_return == -1.0
+    ratios = [row.gross_sharpe, row.sharpe, row.sharpe_low, row.sharpe_high, row.deflated]
+    ratios += [row.break_even_bps, row.break_even_level, row.sharpe_min, *row.level_sharpes]
+    assert np.isnan(ratios).all()
+    cells = standing_cells(row, {})
+    assert cells[0] == "x (ruined)"
+    assert cells[4:7] == ["–", "–", "–"]
+    assert cells[8:] == ["-100.0%", "10.0×", "–", "-100.0%", "–", "–"]
+
+
+def test_a_lost_account_ranks_below_every_other_seed():
+    good, noise = np.random.default_rng(1).normal([0.03, 0.0], 0.01, (100, 2)).T
+    lost, poor, fair = ruin(good[:60]), played(noise - 0.01, 0.0), played(noise, 0.0)
+    assert median_seed([lost, poor], LEVELS) is lost
+    assert median_seed([fair, lost, poor], LEVELS) is poor
 
 
 def test_the_row_of_a_strategy():
@@ -156,6 +174,38 @@ def test_the_field_finds_who_is_better_and_copes_with_copies_and_the_idle():
     assert nothing.beats_benchmark == ()
     nearly = {"as held": hold * (1 + 1e-15), "as idle": np.eye(1, 1000)[0] * 1e-15}
     assert field_tests(noise | nearly, "hold", hold).left_out == ("as idle",)
+
+
+def test_leverage_is_no_edge():
+    """The same at any leverage is the same; after the interest on it, less."""
+    rng = np.random.default_rng(0)
+    hold = rng.normal(0.0008, 0.01, 1500)
+    interest = 0.00005 * (1 + 0.1 * rng.normal(size=1500))
+    levered = {"2.5x free": 2.5 * hold, "0.3x": 0.3 * hold, "2.5x": 2.5 * hold - 1.5 * interest}
+    found = field_tests(levered, "hold", hold)
+    assert found.beats_benchmark == ()
+    assert found.superior_to_benchmark > 0.3
+    assert found.confidence["2.5x free"] == found.confidence["0.3x"] == found.confidence["hold"] == 1.0
+    assert found.confidence["2.5x"] < 0.1
+    good = hold + rng.normal(0.001, 0.005, 1500)
+    for scale in (0.1, 1.0, 7.0):  # and an edge is one however small the bets
+        assert field_tests(levered | {"good": scale * good}, "hold", hold).beats_benchmark == ("good",)
+    assert field_tests({"small": 0.1 * good, "large": good}, "hold", hold).confidence == {
+        "hold": 0.0, "small": 1.0, "large": 1.0
+    }  # fmt: skip
+
+
+def test_a_lost_account_is_not_tested_but_named():
+    rng = np.random.default_rng(0)
+    hold = rng.normal(0.0003, 0.01, 300)
+    lost = np.concatenate([rng.normal(0.02, 0.01, 200), [-1.0], np.zeros(99)])
+    found = field_tests({"lost": lost, "alive": rng.normal(0, 0.01, 300)}, "hold", hold)
+    assert found.ruined == ("lost",)
+    assert found.left_out == ()
+    assert sorted(found.confidence) == ["alive", "hold"]
+    alone = field_tests({"lost": lost}, "hold", hold)
+    assert math.isnan(alone.superior_to_benchmark)
+    assert alone.ruined == ("lost",)
 
 
 def test_a_field_of_the_idle_has_nothing_to_say():

@@ -9,13 +9,15 @@ import pytest
 
 from foretrade.agents.baselines import Constant
 from foretrade.agents.delayed import Delayed
-from foretrade.backtests.alarms import alarms, holding_bars, sharpe_limit
+from foretrade.backtests.alarms import alarms, holding_bars, sharpe_limit, too_high
 from foretrade.backtests.engine import run
 from foretrade.backtests.league import Strategy, league_rows
 from foretrade.backtests.metrics import score_run
 from foretrade.backtests.returns import returns_of
+from foretrade.backtests.significance import sharpe_difference, sharpe_interval, sharpe_ratio
 from foretrade.backtests.stress import Stress, equity_at, stress
 from foretrade.envs.market import MarketEnv
+from foretrade.markets.synthetic import market_of
 
 
 class Scripted:
@@ -49,7 +51,9 @@ def raised(env: MarketEnv, agent: object) -> list[str]:
     played = run(agent, env, name="it")
     rows = league_rows([Strategy("It", ("it",))], {"it": score_run(played, 252.0)})
     tested = {"it": stress(agent, env, periods_per_year=252.0)}
-    return alarms(rows, {"it": played}, tested, 252.0)
+    held = run(Constant(env.layout, env.actions, 1.0), env).returns
+    lead = sharpe_difference(played.returns.to_numpy(), held.to_numpy(), 252.0)
+    return alarms(rows, {"it": played}, tested, {"it": lead.low}, 252.0)
 
 
 def test_a_delayed_agent_does_what_it_decided_a_bar_before(env):
@@ -120,6 +124,41 @@ def test_clean_strategies_raise_no_alarm(env):
     for weights in (np.full(len(env.rows), 1.0), rng.uniform(-1, 1, len(env.rows)), slow):
         assert raised(env, Scripted(env, weights)) == []
     assert raised(env, Constant(env.layout, env.actions, 0.0)) == []
+
+
+def test_a_high_ratio_of_few_days_is_luck():
+    """Of 300 blocks of 40 days of noise one in nine has a ratio above 3; hardly any is told to leak."""
+    high = told = 0
+    for seed in range(300):
+        noise = np.random.default_rng(seed).normal(0, 0.01, 40)
+        sharpe = sharpe_ratio(noise, 252.0)
+        if sharpe > 3:
+            high += 1
+            told += len(too_high("it", sharpe, *sharpe_interval(noise, 252.0), math.nan, 252.0))
+    assert high > 20
+    assert told <= 6
+
+
+@pytest.mark.parametrize("days", [250, 1250])
+def test_a_ratio_of_seven_over_years_is_told_with_its_interval(days):
+    leak = np.random.default_rng(0).normal(7 / 252**0.5, 1.0, days) * 0.01
+    low, high = sharpe_interval(leak, 252.0)
+    lead = sharpe_difference(leak, np.random.default_rng(1).normal(0, 0.01, days), 252.0).low
+    (text,) = too_high("it", sharpe_ratio(leak, 252.0), low, high, lead, 252.0)
+    assert f"(95 % interval {low:.2f} to {high:.2f}) is above 3.0; probably it sees the future" in text
+
+
+def test_who_holds_what_hardly_moves_is_no_leak():
+    """Its ratio is the market's own: not even close to that of who knows the next bar."""
+    rng = np.random.default_rng(2)
+    bars = market_of(rng.normal(0.0002, 0.0002, 500), rng, source="bills")
+    env = MarketEnv(bars, observe=["volatility_21"], fill="next_close")
+    held = run(Constant(env.layout, env.actions, 1.0), env, name="hold")
+    score = score_run(held, 252.0)
+    assert score.sharpe_low > sharpe_limit(252)
+    rows = league_rows([Strategy("Hold", ("hold",)), Strategy("Half", ("hold",))], {"hold": score})
+    assert alarms(rows, {"hold": held}, {}, {"hold": 0.0}, 252.0, benchmark="Hold") == []
+    assert len(alarms(rows, {"hold": held}, {}, {"hold": 0.1}, 252.0, benchmark="Hold")) == 1
 
 
 def test_ratios_of_few_bars_are_undefined(env):

@@ -207,7 +207,7 @@ def test_everybody_sees_flat_hold_chance_and_the_oracle(planted):
     assert oracle.name.startswith("oracle (impossible")
     assert oracle["sharpe"] == rows["sharpe"].max()
     median = rows["turnover"].iloc[: len(rows) - 4].median()
-    assert chance["turnover"] == pytest.approx(median, rel=0.3)
+    assert chance["turnover"] == pytest.approx(median, rel=0.15)
     assert chance["sharpe_min"] < chance["sharpe"] < chance["sharpe_max"]
     assert rows.loc["zero, sign", "turnover"] == 0
     assert math.isnan(rows.loc["zero, sign", "sharpe"])
@@ -318,11 +318,13 @@ def test_a_league_counts_what_was_tried_since(planted, league, tmp_path):
     league(job)
     page = (folder / "league" / "league.html").read_text()
     assert '<p class="alarm">The record of trials is broken' in page
+    assert "earned more than buy and hold at" not in page
 
 
 def test_what_must_be_read_first_stands_first(planted, league, tmp_path, monkeypatch):
     """In red, on the page and in the terminal: idealised fills, and what is too good to be true."""
-    monkeypatch.setattr("foretrade.backtests.alarms.SHARPE_LIMIT", -10.0)
+    seen = "foretrade.backtests.league_page.too_high"  # by chance nobody leads buy-and-hold here
+    monkeypatch.setattr(seen, lambda label, *_: [f"{label}: it sees the future"])
     settings = replace(planted.config.market, fill="same_close")
     job = job_at(tmp_path / "ideal" / "run", replace(planted.config, market=settings))
     folder = league(job)
