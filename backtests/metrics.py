@@ -12,12 +12,11 @@ import pandas as pd
 
 from foretrade.backtests.candidates import MIN_BARS
 from foretrade.backtests.engine import COSTS, Run
-from foretrade.backtests.relative import Relative, growth_a_year, relative_to
+from foretrade.backtests.relative import Relative, growth_a_year, relative_on_common
 from foretrade.backtests.returns import (
     checked_returns,
     defined_sharpe,
     is_defined,
-    joined,
     until_ruin,
 )
 from foretrade.backtests.significance import probabilistic_sharpe, sharpe_interval, sharpe_ratio
@@ -127,7 +126,7 @@ def score_returns(
         returns: Simple returns by exchange day; see ``foretrade.backtests.returns.checked_returns``, and
             ``by_exchange_day`` for intraday bars.
         periods_per_year: Of these bars: 252 of days, 52 of weeks, 12 of months; nothing is guessed.
-        benchmark: Returns too; joined on the days that both have.
+        benchmark: Returns too; joined on the days that both have, of which there may be fewer a year.
 
     Raises:
         DataError: Either is something other than returns; a benchmark's name is one: nothing is
@@ -139,9 +138,7 @@ def score_returns(
     relative = None
     if benchmark is not None:
         other, _ = until_ruin(checked_returns(benchmark, what="benchmark"))
-        both = joined(values, other)
-        mine, theirs = (both[name].to_numpy() for name in ("strategy", "benchmark"))
-        relative = relative_to(mine, theirs, periods_per_year)
+        relative = relative_on_common(values, other, periods_per_year)
     return SeriesScores(
         bars=len(values),
         total_return=float(np.prod(1 + values.to_numpy()) - 1),

@@ -16,7 +16,7 @@ from scipy import stats
 from foretrade.backtests.candidates import MIN_BARS
 from foretrade.backtests.drawdowns import drawdown_table, ulcer_index, underwater
 from foretrade.backtests.engine import Run
-from foretrade.backtests.relative import Relative, growth_a_year, relative_to
+from foretrade.backtests.relative import Relative, growth_a_year, relative_on_common
 from foretrade.backtests.returns import by_day, is_defined, joined, until_ruin
 from foretrade.backtests.windows import by_period, trailing_return
 from foretrade.markets.arrays import Floats
@@ -139,10 +139,7 @@ def ratios_of(run: Run, benchmark: Run | None, periods_per_year: float) -> Ratio
     values = returns.to_numpy()
     relative = None
     if benchmark is not None:
-        both = joined_runs(run, benchmark)
-        relative = relative_to(
-            both["strategy"].to_numpy(), both["benchmark"].to_numpy(), periods_per_year
-        )
+        relative = relative_on_common(*_comparable(run, benchmark), periods_per_year)
     return Ratios(
         growth=growth_of(by_day(returns), start=_start(run)),
         shape=shape_of(values),
@@ -166,13 +163,19 @@ def joined_runs(run: Run, benchmark: Run) -> pd.DataFrame:
 
     Bars of whole days are matched by exchange day, shorter ones by the instant of their close.
     """
-    pair = [until_ruin(item.returns)[0] for item in (run, benchmark)]
-    if not all(item.index.is_unique for item in pair):
-        pair = [
-            item.set_axis(pd.DatetimeIndex(source.ledger["closes_at"].iloc[: len(item)]))
-            for item, source in zip(pair, (run, benchmark), strict=True)
-        ]
-    return joined(*pair)
+    return joined(*_comparable(run, benchmark))
+
+
+def _comparable(run: Run, benchmark: Run) -> tuple[pd.Series, pd.Series]:
+    """Returns of both up to ruin, by stamps that can be matched."""
+    mine, other = (until_ruin(item.returns)[0] for item in (run, benchmark))
+    if mine.index.is_unique and other.index.is_unique:
+        return mine, other
+    return _by_close(mine, run), _by_close(other, benchmark)
+
+
+def _by_close(returns: pd.Series, run: Run) -> pd.Series:
+    return returns.set_axis(pd.DatetimeIndex(run.ledger["closes_at"].iloc[: len(returns)]))
 
 
 def growth_of(daily: pd.Series, *, start: pd.Timestamp | None = None) -> Growth:

@@ -6,15 +6,16 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
+import pandas as pd
 
 from foretrade.backtests.candidates import MIN_BARS
-from foretrade.backtests.returns import is_defined
+from foretrade.backtests.returns import is_defined, joined, joined_periods
 from foretrade.markets.arrays import Floats
 
 
 @dataclass(frozen=True)
 class Relative:
-    """Of simple returns per bar, annualised by ``periods_per_year``; NaN is undefined.
+    """Of simple returns per bar, annualised by the bars a year that both have; NaN is undefined.
 
     Args:
         bars: That both have.
@@ -36,6 +37,17 @@ class Relative:
     tracking_error: float
     information_ratio: float
     treynor: float
+
+
+def relative_on_common(returns: pd.Series, benchmark: pd.Series, periods_per_year: float) -> Relative:
+    """Compare two series on the stamps that both have, annualised by as many as those are in a year.
+
+    Args:
+        periods_per_year: Of ``returns``.
+    """
+    both = joined(returns, benchmark)
+    mine, other = (both[name].to_numpy() for name in ("strategy", "benchmark"))
+    return relative_to(mine, other, joined_periods(returns, both, periods_per_year))
 
 
 def relative_to(returns: Floats, benchmark: Floats, periods_per_year: float) -> Relative:

@@ -148,6 +148,15 @@ def joined(returns: pd.Series, benchmark: pd.Series) -> pd.DataFrame:
     return pd.DataFrame({"strategy": _onto(returns, common), "benchmark": _onto(benchmark, common)})
 
 
+def joined_periods(returns: pd.Series, both: pd.DataFrame, periods_per_year: float) -> float:
+    """Bars a year of what :func:`joined` made of ``returns``, which has ``periods_per_year`` itself.
+
+    As many fewer as ``both`` has fewer bars than ``returns`` from the first common close to the last.
+    """
+    inside = returns.loc[both.index[0] : both.index[-1]]
+    return periods_per_year * (len(both) - 1) / (len(inside) - 1) if len(both) > 1 else periods_per_year
+
+
 def _onto(returns: pd.Series, common: pd.DatetimeIndex) -> pd.Series:
     inside = returns.loc[common[0] : common[-1]]
     if len(inside) == len(common):

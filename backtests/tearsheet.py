@@ -17,7 +17,7 @@ from matplotlib import font_manager
 from foretrade.backtests.alarms import IDEALISED_FILLS
 from foretrade.backtests.engine import Run
 from foretrade.backtests.metrics import QUANTSTATS_STYLE, quantstats_returns
-from foretrade.backtests.returns import by_day, is_defined, joined, until_ruin
+from foretrade.backtests.returns import by_day, is_defined, joined, joined_periods, until_ruin
 from foretrade.storage import atomic_path
 
 MIN_DAYS = 40  # fewer say nothing, and quantstats' density estimates can fail
@@ -43,8 +43,9 @@ def write_tearsheet(
     """
     if undrawable(run, benchmark):
         return False
-    bars, both = len(quantstats_returns(run)), _daily(run, benchmark)
-    days_per_year = periods_per_year * len(by_day(run.returns)) / bars
+    both, daily = _daily(run, benchmark), until_ruin(by_day(run.returns))[0]
+    own = periods_per_year * run.returns.index.nunique() / len(run.returns)
+    days_per_year = joined_periods(daily, both, own)
     if both.iloc[0].min() < 0:  # quantstats overlooks a drawdown that begins on the first bar
         start = pd.DataFrame(0.0, index=[both.index[0] - pd.Timedelta(days=1)], columns=both.columns)
         both = pd.concat([start, both])

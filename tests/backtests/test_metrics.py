@@ -239,6 +239,22 @@ def test_a_benchmark_with_a_gap_does_not_change_what_it_is():
     assert relative.tracking_error == pytest.approx(0.0, abs=1e-12)
 
 
+@pytest.mark.parametrize("gap", ["weekly", "holidays"])
+def test_against_a_benchmark_with_fewer_bars_a_year_is_annualised_by_those(gap):
+    """As if both had been by week, or without the holidays, from the start."""
+    market = normal(1041).set_axis(days(1041, "2014-01-03"))  # from a Friday to a Friday
+    mine = 0.5 * market + normal(1041, seed=1).to_numpy()
+    keep = market.index[::5] if gap == "weekly" else market.index.delete(np.arange(20, 1020, 20))
+    ends = keep[keep.searchsorted(market.index)]
+    mine_less, market_less = ((1 + series).groupby(ends).prod() - 1 for series in (mine, market))
+    periods = 252 * (len(keep) - 1) / 1040
+    exact = vars(score_returns(mine_less, periods, benchmark=market_less).relative)
+    assert vars(score_returns(mine, 252, benchmark=market_less).relative) == pytest.approx(exact)
+    assert vars(score_returns(mine_less, periods, benchmark=market).relative) == pytest.approx(exact)
+    runs = made_run(mine, "mine"), made_run(market_less, "market")
+    assert vars(ratios_of(*runs, 252).relative) == pytest.approx(exact)
+
+
 def test_a_benchmark_without_a_common_day_is_refused():
     later = normal(50).set_axis(days(50, "2020-01-01"))
     with pytest.raises(DataError, match="no day in common: the strategy runs from 2014-01-02 to"):
