@@ -24,7 +24,7 @@ def interval(low: float, high: float, form: str = ".2f") -> str:
 
 
 def p_value(value: float) -> str:
-    """A probability from a thousand resamples, in which none of them is not nought."""
+    """A probability found by a thousand resamples: that none of them was such does not make it zero."""
     if value < 0.001:
         return "< 0.001"
     return number(value, ".3f" if value < 0.01 else ".2f")
@@ -35,8 +35,13 @@ def listed(names: Sequence[str]) -> str:
     return " and ".join([*filter(None, [", ".join(names[:-1])]), *names[-1:]])
 
 
+def harmless(text: str) -> str:
+    """A text that Markdown shows as it is: a tag in a name of a user's own would be HTML."""
+    return text.replace("<", "&lt;")
+
+
 def markdown(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A table in GitHub's Markdown, the first column to the left."""
+    """A table in GitHub's Markdown, the first column to the left; tags in it are shown, not obeyed."""
     ruler = ["---", *["--:"] * (len(header) - 1)]
     lines = [header, ruler, *([cell.replace("|", "\\|") for cell in row] for row in rows)]
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines) + "\n"
+    return "\n".join("| " + " | ".join(map(harmless, line)) + " |" for line in lines) + "\n"

@@ -24,6 +24,8 @@ from foretrade.backtests.vega import Chart, Spec
 
 NORMAL_95 = 1.96
 ROLLING_DAYS = 126
+DAILY = 180  # days a year that have a return, at the least, where bars are days or shorter
+MONTHS = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"]
 
 
 def equity_chart(
@@ -69,8 +71,15 @@ def drawdown_chart(lines: Mapping[str, Run], bold: Sequence[str]) -> Chart:
     return Chart("Drawdown", spec, data, _ruin_note(lines).strip())
 
 
-def rolling_sharpe_chart(lines: Mapping[str, Run], days_per_year: float) -> Chart:
-    """Sharpe ratio of the last ``ROLLING_DAYS`` days, with the 95 % band of the first strategy."""
+def rolling_sharpe_chart(
+    lines: Mapping[str, Run], days_per_year: float, coloured: Sequence[str] = ()
+) -> Chart:
+    """Sharpe ratio of the last ``ROLLING_DAYS`` days, with the 95 % band of the first strategy.
+
+    Args:
+        days_per_year: Days of trading in a year: of weekly bars, weeks.
+        coloured: All labels of the page in their order, so that each has its colour of other pictures.
+    """
     frames, band = [], pd.DataFrame()
     for label, run in lines.items():
         rolling = rolling_sharpe(run, days_per_year)
@@ -78,15 +87,22 @@ def rolling_sharpe_chart(lines: Mapping[str, Run], days_per_year: float) -> Char
         if band.empty:
             kept = rolling.loc[thinned(rolling["sharpe"]).index]
             band = kept[["low", "high"]].rename_axis("date").reset_index().assign(strategy=label)
-    labels = list(lines)
-    drawn = line_marks(labels, "Sharpe ratio, annualised", labels)
-    spec = {"height": 260, "layer": [*band_marks(labels[:1], labels), drawn, level(0)]}
+    labels, order = list(lines), coloured or list(lines)
+    drawn = line_marks(labels, "Sharpe ratio, annualised", labels, coloured=order)
+    spec = {"height": 260, "layer": [*band_marks(labels[:1], order), drawn, level(0)]}
     data = {"lines": pd.concat(frames, ignore_index=True), "bands": band}
     note = (
-        f"Over the last {ROLLING_DAYS} days. Band: ± 1.96 standard errors of {labels[0]} for "
-        "independent normal returns (Lo 2002). Neighbouring points share most of their days."
+        f"Over the last {ROLLING_DAYS} {_bars_in_words(days_per_year)}. Band: ± 1.96 standard errors of "
+        f"{labels[0]} for independent normal returns (Lo 2002). Neighbours share most of theirs."
     )
     return Chart("Rolling Sharpe ratio", spec, data, note)
+
+
+def _bars_in_words(days_per_year: float) -> str:
+    """What a day with a return stands for, if that is fewer days than there are."""
+    if days_per_year > DAILY:
+        return "days"
+    return "weeks" if 45 < days_per_year < 60 else "months" if 11 < days_per_year < 14 else "bars"
 
 
 def rolling_sharpe(run: Run, days_per_year: float) -> pd.DataFrame:
@@ -180,8 +196,9 @@ def monthly_chart(lines: Mapping[str, Run]) -> Chart:
     months = pd.concat([_months(label, run) for label, run in lines.items()], ignore_index=True)
     menu = {"input": "select", "options": list(lines), "name": "Strategy: "}
     top = {"labelAngle": 0, "orient": "top"}
+    year: Spec = {"domain": MONTHS}  # all of them, in their order, however few there are
     at = {
-        "x": {"field": "month", "type": "ordinal", "title": "month", "axis": top},
+        "x": {"field": "month", "type": "ordinal", "title": None, "axis": top, "scale": year},
         "y": {"field": "year", "type": "ordinal", "title": None},
     }
     value: Spec = {"field": "percent", "type": "quantitative"}
@@ -221,5 +238,6 @@ def _band(label: str, runs: Sequence[Run]) -> pd.DataFrame:
 def _months(label: str, run: Run) -> pd.DataFrame:
     monthly = (1 + run.returns).groupby(pd.DatetimeIndex(run.returns.index).to_period("M")).prod() - 1
     months = pd.PeriodIndex(monthly.index)
-    columns = {"year": months.year, "month": months.month, "percent": 100 * monthly.to_numpy()}
+    names = [MONTHS[month - 1] for month in months.month]
+    columns = {"year": months.year, "month": names, "percent": 100 * monthly.to_numpy()}
     return pd.DataFrame({"strategy": label} | columns)

@@ -204,7 +204,12 @@ def attribution_months_chart(why: Explanation) -> Chart:
 def deletion_chart(why: Explanation) -> Chart:
     """Change of the agent's target when the top entries, or random ones, are taken away."""
     frame = pd.DataFrame(list(why.deletion), columns=["size", "top", "random", "random_high"])
-    size: Spec = {"field": "size", "type": "quantitative", "title": "entries replaced by their mean"}
+    size: Spec = {
+        "field": "size",
+        "type": "quantitative",
+        "title": "entries replaced by their mean",
+        "axis": {"values": sorted(set(frame["size"].tolist())), "format": "d"},  # no part of an entry
+    }
     sets = {"top": "top attributed", "random": "random sets"}
     tidy = frame.rename(columns=sets).melt(
         "size", list(sets.values()), var_name="entries", value_name="change"

@@ -13,7 +13,7 @@ import pandas as pd
 
 from foretrade.backtests import league_pictures as pictures
 from foretrade.backtests.alarms import dies_late, doubt, notices, too_high
-from foretrade.backtests.cells import interval, listed, markdown, number, p_value, percent
+from foretrade.backtests.cells import harmless, interval, listed, markdown, number, p_value, percent
 from foretrade.backtests.field import FieldTests
 from foretrade.backtests.standings import Concordance, RankCorrelation, Standing
 from foretrade.backtests.verdict import CONFIDENCE
@@ -184,9 +184,9 @@ class LeaguePage:
             f"\n{title}, traded by {self.plain_rule}:\n\n" + markdown(WORTH_HEADER, rows)
             for title, rows in self.worth_tables().items()
         )
-        said = "".join(f"- {text}\n" for text in (*self.remarks(), *self.warnings))
-        setting = "; ".join(f"{key}: {value}" for key, value in self.setting.items())
-        first = "".join(f"**{text}**\n\n" for text in (*self.notices(), self.verdict()))
+        said = "".join(f"- {harmless(text)}\n" for text in (*self.remarks(), *self.warnings))
+        setting = "; ".join(f"{key}: {harmless(value)}" for key, value in self.setting.items())
+        first = "".join(f"**{harmless(text)}**\n\n" for text in (*self.notices(), self.verdict()))
         return f"{first}{table}\n{said}{worth}\n{setting}.\n"
 
     def html(self) -> str:

@@ -14,6 +14,14 @@ COLOURS = (
     "#1f77b4", "#d62728", "#2ca02c", "#9467bd", "#ff7f0e", "#8c564b", "#17becf", "#e377c2", "#bcbd22",
     "#7f7f7f", "#393b79", "#637939",
 )  # fmt: skip
+DATES: Spec = {  # of a tick: as fine as it stands, so that a short span names days
+    "year": "%Y",
+    "quarter": "%b %Y",
+    "month": "%b %Y",
+    "week": "%-d %b %Y",
+    "date": "%-d %b %Y",
+    "day": "%-d %b %Y",
+}
 ZOOM: Spec = {  # with the shift key only, so that the page can be scrolled
     "name": "zoom",
     "select": {
@@ -51,12 +59,16 @@ def level(value: float) -> Spec:
 def date_axis() -> Spec:
     """Days as they are, whatever the reader's timezone."""
     days = {"field": "date", "type": "temporal", "timeUnit": "utcyearmonthdate"}
-    return days | {"title": None, "axis": {"format": "%b %Y"}}
+    return days | {"title": None, "axis": {"format": DATES}}
 
 
-def colour(field: str, labels: Sequence[str]) -> Spec:
-    """One colour a name, the same in every picture that has the same names first."""
-    colours = [colour_of(label, labels) for label in labels]
+def colour(field: str, labels: Sequence[str], order: Sequence[str] = ()) -> Spec:
+    """One colour a name, the same in every picture that has the same names first.
+
+    Args:
+        order: Names whose places decide the colours, if more than ``labels`` are on the page.
+    """
+    colours = [colour_of(label, order or labels) for label in labels]
     return {"field": field, "type": "nominal", "scale": {"domain": list(labels), "range": colours}}
 
 
@@ -74,11 +86,13 @@ def line_marks(
     x_title: str = "",
     form: str = "",
     zero: bool = True,
+    coloured: Sequence[str] = (),
 ) -> Spec:
     """One line a label, of the data ``lines``: ``strategy``, ``value`` over ``x``.
 
     Args:
         bold: Lit at first; a click on the legend lights another.
+        coloured: Labels whose places decide the colours; else ``labels`` themselves.
     """
     lit = {"condition": {"param": "lit", "value": 1}, "value": 0.25}
     across = date_axis() if x == "date" else {"field": x, "type": "quantitative", "title": x_title}
@@ -108,7 +122,7 @@ def line_marks(
                 "scale": {"zero": zero},
                 **({"axis": {"format": form}} if form else {}),
             },
-            "color": colour("strategy", labels),
+            "color": colour("strategy", labels, coloured),
             "strokeOpacity": lit,
         },
     }

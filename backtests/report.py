@@ -18,7 +18,7 @@ from jinja2.utils import htmlsafe_json_dumps
 from markupsafe import Markup
 
 from foretrade.backtests.alarms import alarms, doubt, notices
-from foretrade.backtests.cells import markdown, number
+from foretrade.backtests.cells import harmless, markdown, number
 from foretrade.backtests.charts import (
     drawdown_chart,
     equity_chart,
@@ -166,18 +166,21 @@ class Report:
 
     def markdown(self) -> str:
         """Verdict and tables, for a terminal or a pull request."""
-        first = "".join(f"**{text}**\n\n" for text in self.notices())
-        notes = "".join(f"- {text}\n" for text in self.warnings)
+        first = "".join(f"**{harmless(text)}**\n\n" for text in (*self.notices(), self.verdict()))
+        notes = "".join(f"- {harmless(text)}\n" for text in self.warnings)
         fills = {"Fills": "**same close**"} if self.idealised and "Fills" in self.setting else {}
-        setting = "; ".join(f"{key}: {value}" for key, value in {**self.setting, **fills}.items())
+        setting = "; ".join(
+            f"{key}: {value if key in fills else harmless(value)}"
+            for key, value in {**self.setting, **fills}.items()
+        )
         marks = {row.strategy.label for row in self.rows if self._same_close(row)}
         table = markdown_table(self.rows, dict.fromkeys(marks, " **(same close)**"))
         header, lines = self._significance()
         table += "\n" + markdown(header, [line.cells for line in lines])
         header, lines = stress_table(self.rows, self.stress)
         stressed = markdown(header, [line.cells for line in lines]) + "\n" if lines else ""
-        learned = "".join(f"- Noticed in training: {text}\n" for text in self.noticed())
-        text = f"{first}**{self.verdict()}**\n\n{table}\n{stressed}{setting}.\n\n{notes}{learned}"
+        learned = "".join(f"- Noticed in training: {harmless(text)}\n" for text in self.noticed())
+        text = f"{first}{table}\n{stressed}{setting}.\n\n{notes}{learned}"
         return text.rstrip() + "\n"
 
     def html(self) -> str:
@@ -247,7 +250,7 @@ class Report:
         bands = {row.strategy.label: [self.runs[n] for n in row.strategy.runs] for row in self.rows}
         days_per_year = _days_per_year(next(iter(lines.values())), self.periods_per_year)
         charts = [equity_chart(lines, bands, bold), drawdown_chart(lines, bold)]
-        charts.append(rolling_sharpe_chart(first, days_per_year))
+        charts.append(rolling_sharpe_chart(first, days_per_year, list(lines)))
         if all(len(run.symbols) == 1 for run in lines.values()):
             charts.append(position_chart(lines, None if self.view is None else self.view.ensemble))
         charts += self._stress_charts(bold)

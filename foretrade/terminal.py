@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from html import unescape
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -30,7 +31,7 @@ def print_league(output: Console, folder: Path) -> None:
     """The table of a league as far as it fits, its verdict, and where its page is."""
     from foretrade.backtests.league_page import NARROW
 
-    lines = (folder / "league.md").read_text(encoding="utf-8").splitlines()
+    lines = unescape((folder / "league.md").read_text(encoding="utf-8")).splitlines()
     begin = next(k for k, line in enumerate(lines) if line.startswith("|"))
     *first, verdict = [line.strip("*") for line in lines[:begin] if line]
     header, _, *rest = lines[begin:]

@@ -263,6 +263,8 @@ def test_everything_is_escaped(runs, tmp_path):
     page = report(runs, ("seed-0",)).html()
     assert EVIL not in page
     assert visible(page).count("&lt;script&gt;") == 4
+    assert EVIL not in report(runs, ("seed-0",)).markdown()
+    assert "Data: &lt;script>alert(1)" in report(runs, ("seed-0",)).markdown()
     evil = Run(EVIL, 1e6, runs["seed-0"].ledger)
     path = tmp_path / "sheet.html"
     assert write_tearsheet(evil, runs["buy-and-hold"], path, title=EVIL, periods_per_year=252)
