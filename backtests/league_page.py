@@ -10,22 +10,24 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from markupsafe import Markup
 
 from foretrade.backtests import league_pictures as pictures
 from foretrade.backtests.alarms import dies_late, doubt, notices, too_high
 from foretrade.backtests.cells import harmless, interval, listed, markdown, number, p_value, percent
 from foretrade.backtests.field import FieldTests
 from foretrade.backtests.standings import Concordance, RankCorrelation, Standing
+from foretrade.backtests.tables import lines_of, sorting_script
 from foretrade.backtests.verdict import CONFIDENCE
 from foretrade.backtests.worth import MemberWorth
-from foretrade.pages import data_uri, render
+from foretrade.pages import data_uri, hash_source, render
 from foretrade.storage import atomic_path, write_text
 
 HEADER = (
-    "Forecaster", "IC", "R²_OS", "CRPS, bp", "Gross Sharpe", "Sharpe", "95 % interval", "Seeds",
-    "Return", "Turnover", "Break-even", "Drawdown", "Deflated", "MCS p",
+    "Forecaster", "Sharpe", "95 % interval", "Deflated", "MCS p", "Return", "Drawdown", "Gross Sharpe",
+    "Turnover", "Break-even", "IC", "R²_OS", "CRPS, bp", "Seeds",
 )  # fmt: skip
-NARROW = (0, 1, 4, 5, 6, 9, 10)  # columns that fit a terminal
+NARROW = (0, 1, 2, 7, 8, 9, 10)  # columns that fit a terminal
 
 SAME_TURNOVER = 0.15
 
@@ -192,14 +194,19 @@ class LeaguePage:
     def html(self) -> str:
         """The whole page; every text is escaped."""
         ranks = zip(self.standings, self.concordance.ranks.T, strict=True)
+        script = sorting_script()
         return render(
             Path(__file__).parent / "league_page.html.jinja",
             page=self,
             header=HEADER,
+            rows=lines_of(self.cells()),
+            reference_rows=lines_of(self.reference_cells()),
             worth_header=WORTH_HEADER,
-            worth=self.worth_tables(),
-            ranks=[[row.label, *(f"{rank:g}" for rank in places)] for row, places in ranks],
+            worth={title: lines_of(cells) for title, cells in self.worth_tables().items()},
+            ranks=lines_of([row.label, *(f"{rank:g}" for rank in places)] for row, places in ranks),
             pictures=self._pictures(),
+            script=Markup(script),  # our own
+            script_hash=hash_source(script),
         )
 
     def frame(self) -> pd.DataFrame:
@@ -256,17 +263,17 @@ def standing_cells(row: Standing, confidence: Mapping[str, float]) -> list[str]:
     seeds = interval(row.sharpe_min, row.sharpe_max) if several else ""
     return [
         row.label + (" (ruined)" if row.ruined else ""),
+        number(row.sharpe),
+        interval(row.sharpe_low, row.sharpe_high),
+        number(row.deflated),
+        p_value(confidence.get(row.label, math.nan)),
+        percent(row.mean_return),
+        percent(row.max_drawdown),
+        number(row.gross_sharpe),
+        f"{row.turnover:.1f}×",
+        "–" if math.isnan(row.break_even_bps) else f"{row.break_even_bps:.1f} bp",
         number(row.ic, ".3f"),
         percent(row.r2_os, 2),
         number(1e4 * row.crps, ".2f"),
-        number(row.gross_sharpe),
-        number(row.sharpe),
-        interval(row.sharpe_low, row.sharpe_high),
         seeds,
-        percent(row.mean_return),
-        f"{row.turnover:.1f}×",
-        "–" if math.isnan(row.break_even_bps) else f"{row.break_even_bps:.1f} bp",
-        percent(row.max_drawdown),
-        number(row.deflated),
-        p_value(confidence.get(row.label, math.nan)),
     ]

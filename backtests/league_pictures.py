@@ -9,6 +9,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from foretrade.backtests.label_places import write_names
 from foretrade.backtests.standings import Standing
 from foretrade.backtests.worth import MemberWorth
 from foretrade.pages import COLOURS, WIDTH_INCHES, axes_of, svg
@@ -44,15 +45,14 @@ def scores_and_profits(rows: Sequence[Standing]) -> str:
     right.xaxis.set_major_formatter(lambda value, _: f"{value:.1%}")
     left.set_ylabel("mean return after costs, a year")
     left.yaxis.set_major_formatter(lambda value, _: f"{value:.0%}")
+    figure.draw_without_rendering()  # settles where the points are on the page
+    _name(left, rows, [row.ic for row in rows])
+    _name(right, rows, [row.r2_os for row in rows])
     return svg(figure)
 
 
 def _scatter(axes: Axes, rows: Sequence[Standing], scores: Sequence[float], name: str) -> None:
     axes.scatter(scores, [row.mean_return for row in rows], color=COLOURS[0], alpha=0.8)
-    for row, score in zip(rows, scores, strict=True):
-        if math.isfinite(score + row.mean_return):
-            place = (score, row.mean_return)
-            axes.annotate(row.forecaster, place, xytext=(5, 3), textcoords="offset points", fontsize=8)
     axes.axhline(0.0, color="black", linewidth=0.6)
     axes.axvline(0.0, color="black", linewidth=0.6)
     axes.margins(x=0.18, y=0.1)
@@ -60,10 +60,19 @@ def _scatter(axes: Axes, rows: Sequence[Standing], scores: Sequence[float], name
     axes.grid(alpha=0.25)
 
 
+def _name(axes: Axes, rows: Sequence[Standing], scores: Sequence[float]) -> None:
+    drawn = {
+        row.forecaster: (score, row.mean_return)
+        for row, score in zip(rows, scores, strict=True)
+        if math.isfinite(score + row.mean_return)
+    }
+    write_names(axes, list(drawn.values()), list(drawn))
+
+
 def worths(worth: Mapping[str, Sequence[MemberWorth]]) -> str:
     """Shapley value and leave-one-out of each member with intervals, one panel a value."""
     most = max(len(members) for members in worth.values())
-    figure = Figure(figsize=(WIDTH_INCHES, 0.5 * most + 1.4), layout="constrained")
+    figure = Figure(figsize=(WIDTH_INCHES, 0.5 * most + 1.7), layout="constrained")
     panels = np.atleast_1d(figure.subplots(1, len(worth)))
     for axes, (title, members) in zip(panels, worth.items(), strict=True):
         places = np.arange(len(members))[::-1]
@@ -89,7 +98,9 @@ def worths(worth: Mapping[str, Sequence[MemberWorth]]) -> str:
         if "return" in title:
             axes.xaxis.set_major_formatter(lambda value, _: f"{value:.0%}")
         axes.grid(axis="x", alpha=0.25)
-    panels[0].legend(loc="best", frameon=True, fontsize=8)
+    # above the panels: an interval may reach anywhere in them
+    handles, labels = panels[0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside upper center", frameon=False, ncols=2, fontsize=8)
     return svg(figure)
 
 

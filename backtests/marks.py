@@ -59,7 +59,7 @@ def level(value: float) -> Spec:
 def date_axis() -> Spec:
     """Days as they are, whatever the reader's timezone."""
     days = {"field": "date", "type": "temporal", "timeUnit": "utcyearmonthdate"}
-    return days | {"title": None, "axis": {"format": DATES}}
+    return days | {"title": None, "axis": {"format": DATES, "labelBound": True}}
 
 
 def colour(field: str, labels: Sequence[str], order: Sequence[str] = ()) -> Spec:

@@ -1,25 +1,3 @@
-"use strict";
-// Sort a table by the column whose heading is clicked; again: the other way round.
-for (const table of document.querySelectorAll("table.sortable")) {
-  for (const head of table.tHead.rows[0].cells) {
-    head.tabIndex = 0;
-    const sort = () => {
-      const down = head.ariaSort !== "descending";
-      const key = (row) => row.cells[head.cellIndex].textContent.trim();
-      const compare = (left, right) => {
-        const [a, b] = [parseFloat(key(left)), parseFloat(key(right))];
-        if (isNaN(a) || isNaN(b)) return isNaN(a) - isNaN(b) || key(left).localeCompare(key(right));
-        return down ? b - a : a - b;
-      };
-      for (const other of table.tHead.rows[0].cells) other.ariaSort = null;
-      head.ariaSort = down ? "descending" : "ascending";
-      table.tBodies[0].append(...[...table.tBodies[0].rows].sort(compare));
-    };
-    head.addEventListener("click", sort);
-    head.addEventListener("keydown", (event) => event.key === "Enter" && sort());
-  }
-}
-
 // Draw each picture again, so that it answers to the pointer; the still one stands until that is done.
 const unpacked = (columns) => {
   const names = Object.keys(columns);
@@ -29,18 +7,31 @@ const unpacked = (columns) => {
   return Array.from({ length }, record);
 };
 const charts = JSON.parse(document.getElementById("charts").textContent);
-for (const figure of document.querySelectorAll("figure[data-chart]")) {
+const drawn = new Map(); // figure to its picture and the columns of its legend
+// a name takes up to 250 pixels, and the legend begins where the axis' numbers end
+const legendColumns = (figure) => Math.max(1, Math.floor((figure.clientWidth - 70) / 250));
+const draw = async (figure) => {
+  const columns = legendColumns(figure);
   const { spec, data } = charts[figure.dataset.chart];
   spec.datasets = Object.fromEntries(Object.keys(data).map((name) => [name, unpacked(data[name])]));
-  spec.config.legend.columns = Math.max(1, Math.floor(figure.clientWidth / 210));
+  spec.config.legend.columns = columns;
+  spec.config.legend.labelLimit = Math.min(220, figure.clientWidth - 160);
   const place = document.createElement("div");
   figure.append(place);
   try {
-    await window.vegaEmbed(place, spec, { mode: "vega-lite", ast: true, actions: false });
-    figure.querySelector("img").remove();
+    const picture = await window.vegaEmbed(place, spec, { mode: "vega-lite", ast: true, actions: false });
+    drawn.get(figure)?.picture.finalize();
+    drawn.set(figure, { picture, columns });
+    for (const earlier of [...figure.children]) if (earlier !== place) earlier.remove();
   } catch (error) {
     place.remove();
     console.error(error);
   }
-}
+};
+const figures = document.querySelectorAll("figure[data-chart]");
+for (const figure of figures) await draw(figure);
 document.documentElement.dataset.ready = "yes";
+// A page that got narrower, as a phone that is turned, has room for fewer names beside each other.
+window.addEventListener("resize", async () => {
+  for (const figure of figures) if (drawn.get(figure)?.columns !== legendColumns(figure)) await draw(figure);
+});

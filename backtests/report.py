@@ -6,8 +6,6 @@ and redraws the pictures. Without it, verdict, tables and still pictures are all
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -50,13 +48,14 @@ from foretrade.backtests.tables import (
     forecast_table,
     ratio_table,
     significance_table,
+    sorting_script,
     stress_table,
     why_table,
 )
 from foretrade.backtests.trials import Trials
 from foretrade.backtests.vega import Chart, javascript
 from foretrade.backtests.verdict import Verdict, judge
-from foretrade.pages import render
+from foretrade.pages import hash_source, render
 from foretrade.storage import write_text
 
 DRAWN = 12  # strategies in pictures of lines; the table has all
@@ -186,7 +185,8 @@ class Report:
     def html(self) -> str:
         """The whole page; every text is escaped."""
         charts = self._charts()
-        script = javascript() + "\n" + (Path(__file__).parent / "page.js").read_text(encoding="utf-8")
+        drawing = (Path(__file__).parent / "page.js").read_text(encoding="utf-8")
+        script = "\n".join((sorting_script(), javascript(), drawing))
         header, cells = table_cells(self.rows)
         significance_header, significance_rows = self._significance()
         stress_header, stress_rows = stress_table(self.rows, self.stress)
@@ -226,7 +226,7 @@ class Report:
             charts=charts,
             packed=htmlsafe_json_dumps([chart.packed() for chart in charts], allow_nan=False),
             script=Markup(script),  # our own, and bundled by vl-convert
-            script_hash=_hash_source(script),
+            script_hash=hash_source(script),
         )
 
     def write(self, folder: Path) -> list[Path]:
@@ -271,11 +271,6 @@ class Report:
             if row.median_run in self.stress
         }
         return [cost_chart(stressed, bold), delay_chart(stressed)] if stressed else []
-
-
-def _hash_source(script: str) -> str:
-    """The script's name in a content security policy."""
-    return "sha256-" + base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
 
 
 def _days_per_year(run: Run, periods_per_year: float) -> float:

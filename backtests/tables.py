@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
 
 from foretrade.backtests.cells import UNDEFINED, interval, number, percent
 from foretrade.backtests.engine import Run
@@ -46,15 +47,27 @@ class Line:
         note: Shown when pointed at.
         link: Where the first cell leads.
         idealised: Whether to mark it as filled at the same close.
+        keys: By the place of a cell, what it is sorted by, where that is not the number it begins with.
     """
 
     cells: tuple[str, ...]
     note: str = ""
     link: str = ""
     idealised: bool = False
+    keys: Mapping[int, str] = field(default_factory=dict)
 
 
 Table = tuple[list[str], list[Line]]
+
+
+def lines_of(rows: Iterable[Sequence[str]]) -> list[Line]:
+    """Lines of nothing but texts."""
+    return [Line(tuple(cells)) for cells in rows]
+
+
+def sorting_script() -> str:
+    """Sorts the tables of a page by the heading that is clicked."""
+    return (Path(__file__).parent / "tables.js").read_text(encoding="utf-8")
 
 
 def stress_table(rows: Sequence[Row], stress: Mapping[str, Stress]) -> Table:
@@ -83,8 +96,13 @@ def stress_table(rows: Sequence[Row], stress: Mapping[str, Stress]) -> Table:
             number(one.later_sharpe),
             interval(one.lost_low, one.lost_high),
         )
-        lines.append(Line(cells))
+        lines.append(Line(cells, keys={1: _script_number(one.break_even)}))
     return header, lines
+
+
+def _script_number(value: float) -> str:
+    """As JavaScript reads it."""
+    return "Infinity" if value == math.inf else "NaN" if math.isnan(value) else f"{value:g}"
 
 
 def break_even_words(one: Stress) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import io
 import os
 import sys
@@ -50,6 +51,11 @@ def svg(figure: Figure) -> str:
 def data_uri(picture: str) -> str:
     """An SVG as the source of an image."""
     return "data:image/svg+xml;base64," + base64.b64encode(picture.encode()).decode()
+
+
+def hash_source(script: str) -> str:
+    """The script's name in a content security policy."""
+    return "sha256-" + base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
 
 
 def open_in_browser(page: Path) -> bool:

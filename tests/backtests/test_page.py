@@ -4,13 +4,21 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import math
 import re
 from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 import pytest
-from browser import assert_readable_on_a_phone, browse, needs_browser, without_scripts
+from browser import (
+    assert_readable_on_a_phone,
+    browse,
+    needs_browser,
+    overhang_on_a_phone,
+    sorted_by_clicks,
+    without_scripts,
+)
 
 from foretrade.agents.baselines import Constant
 from foretrade.backtests.engine import run
@@ -18,7 +26,7 @@ from foretrade.backtests.league import Strategy, league_rows
 from foretrade.backtests.marks import thinned
 from foretrade.backtests.metrics import score_run
 from foretrade.backtests.report import Report
-from foretrade.backtests.stress import stress
+from foretrade.backtests.stress import Stress, stress
 from foretrade.backtests.trials import Trials
 from foretrade.envs.market import MarketEnv
 
@@ -113,3 +121,25 @@ def test_a_browser_draws_every_picture_and_asks_the_network_for_nothing(page, tm
     assert done.stdout.count("<svg") >= page.html().count("<figure")
     assert "<img" not in done.stdout.split("</style>")[-1].split("<script")[0]
     assert not re.search(r'"url":"https?://[^"]*(vega|jsdelivr|foretrade)', log.read_text())
+
+
+@needs_browser
+@pytest.mark.parametrize("drawn_at", [390, 900])
+def test_pictures_fit_a_phone_and_a_page_that_becomes_narrower(walk, tmp_path, drawn_at):
+    found = overhang_on_a_phone(made_report(walk, 3).html(), tmp_path, drawn_at)
+    assert len(found) >= 6
+    assert max(found) <= 1
+
+
+@needs_browser
+def test_break_even_costs_are_sorted_from_the_best_to_none(page, tmp_path):
+    kinds = [(1.0, 0.5, -2.0), (1.0, 0.9, 0.8), (-1.0, -2.0, -3.0), (1.0, -0.25, -1.0)]
+    made = [
+        Stress((0.0, 1.0, 5.0), (math.nan if k == 4 else 1.0, 1.0, 1.0), returns, 1.0, 0.0, 1.0)
+        for k, returns in enumerate([*kinds, kinds[0]])
+    ]
+    stressed = dict(zip(list(page.runs)[:5], made, strict=True))
+    html = replace(page, stress=stressed).html()
+    best_first = ["above 5×", "1.80×", "0.80×", "none: loses without costs", "–"]
+    assert sorted_by_clicks(html, tmp_path, "Stress tests", 1) == best_first
+    assert sorted_by_clicks(html, tmp_path, "Stress tests", 1, clicks=2) == [*best_first[3::-1], "–"]

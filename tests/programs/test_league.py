@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from browser import assert_readable_on_a_phone, browse, needs_browser
+from browser import assert_readable_on_a_phone, browse, needs_browser, sorted_by_clicks
 from rich.console import Console
 from sklearn.base import BaseEstimator
 from threadpoolctl import threadpool_limits
@@ -27,6 +27,7 @@ from foretrade import experiment, forecasting, league_season, policies
 from foretrade import league as program
 from foretrade.agents.store import load_policy
 from foretrade.backtests.contest import asked_weights, read_played
+from foretrade.backtests.league_page import HEADER
 from foretrade.backtests.trials import Trial
 from foretrade.config import ConfigError, read_config
 from foretrade.counting import ledger_of
@@ -34,6 +35,7 @@ from foretrade.forecasters.base import Forecast
 from foretrade.job import Job
 from foretrade.league_tasks import Tasks
 from foretrade.markets.bars import DataError
+from foretrade.pages import hash_source
 from foretrade.rundir import RunDirectory
 from foretrade.storage import file_hash
 from foretrade.terminal import print_league
@@ -237,7 +239,9 @@ def test_every_cell_is_a_trial(planted):
 def test_the_page_stands_alone(planted):
     page = (planted.run.path / "league" / "league.html").read_text()
     assert "default-src &#39;none&#39;" in page or "default-src 'none'" in page
-    assert "<script" not in page
+    (script,) = re.findall(r'<script type="module">(.*?)</script>', page, re.DOTALL)
+    assert hash_source(script) in page.split("<style>")[0]
+    assert page.count("<script") == 1
     assert "http://" not in page.replace("http-equiv", "")
     assert len(re.findall(r'<img src="data:image/svg', page)) == 4
     assert "Rank correlation of IC with the mean return" in page
@@ -251,6 +255,15 @@ def test_the_page_is_readable_on_a_phone(planted, tmp_path):
     path = tmp_path / "league.html"
     path.write_text(page)
     assert "CONSOLE" not in browse(tmp_path, "--dump-dom", path.as_uri()).stderr
+
+
+@needs_browser
+def test_a_click_on_a_heading_sorts(planted, tmp_path):
+    page = (planted.run.path / "league" / "league.html").read_text()
+    shown = sorted_by_clicks(page, tmp_path, "Forecasters", HEADER.index("Turnover"))
+    values = [float(text.rstrip("×")) for text in shown]
+    assert values == sorted(values, reverse=True)
+    assert len(set(values)) > 1
 
 
 def test_a_second_league_does_nothing_again(planted, league):
