@@ -60,8 +60,8 @@ def test_a_ruined_account_has_lost_everything_and_has_no_ratios():
     assert np.isnan(ratios).all()
     cells = standing_cells(row, {})
     assert cells[0] == "x (ruined)"
-    assert cells[4:7] == ["–", "–", "–"]
-    assert cells[8:] == ["-100.0%", "10.0×", "–", "-100.0%", "–", "–"]
+    assert cells[1:5] == ["–", "–", "–", "–"]
+    assert cells[5:10] == ["-100.0%", "-100.0%", "–", "10.0×", "–"]
 
 
 def test_a_lost_account_ranks_below_every_other_seed():
