@@ -130,7 +130,7 @@ class LeaguePage:
             return ""
         return (
             f"Trading at random turns over {chance:.1f}× a year, the median forecaster {usual:.1f}×: "
-            "positions at the bounds come no nearer to it."
+            "whole switches between the bounds come no nearer to it."
         )
 
     def reference(self, name: str) -> Standing:

@@ -78,7 +78,7 @@ class Verdict:
         if not self.edge:
             return "A gain after costs, but the record of trials is broken: luck is not ruled out"
         if not self.beats_benchmark:
-            few = f", as {bars_of(self.apart, 'differ from it')}" if self.apart < MIN_ACTIVE else ""
+            few = f", as {bars_of(self.apart, 'differ from it')}" if 0 < self.apart < MIN_ACTIVE else ""
             said = "A gain after costs that luck does not explain, but no proven edge over the benchmark"
             return f"{said}{few}"
         return "An edge over the benchmark, after costs, that luck does not explain"
