@@ -23,6 +23,10 @@ IDEALISED_FILLS = (
     "gets such fills."
 )
 BROKEN = "The record of trials is broken, there may have been more"
+MENDING = (
+    "Only a copy of the file from before mends it; who has none begins a new folder of runs, and says "
+    "beside its results that earlier trials are not counted there"
+)
 
 
 def too_high(
@@ -53,7 +57,8 @@ def notices(alarms: Sequence[str], faults: Sequence[str], *, idealised: bool) ->
     found = [f"Probable leak. {text}." for text in alarms]
     found += [f"{REMEDY}."] * bool(found)
     found += [IDEALISED_FILLS] * idealised
-    return found + [f"{BROKEN}: {text}." for text in faults]
+    found += [f"{BROKEN}: {text}." for text in faults]
+    return found + [f"{MENDING}."] * bool(faults)
 
 
 def doubt(alarms: Sequence[str], *, idealised: bool) -> str:

@@ -208,6 +208,9 @@ def trials(
     for fault in faults:
         errors.print(f"broken: {fault}", markup=False, highlight=False, soft_wrap=True)
     if faults:
+        from foretrade.backtests.alarms import MENDING
+
+        errors.print(MENDING, markup=False, highlight=False, soft_wrap=True)
         raise typer.Exit(1)
     output.print(f"{ledger.path}: whole", markup=False, highlight=False, soft_wrap=True)
 
