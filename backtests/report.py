@@ -38,15 +38,14 @@ from foretrade.backtests.forecast_charts import (
 )
 from foretrade.backtests.league import Row, markdown_table, table_cells
 from foretrade.backtests.learning import Training, learning_chart, noticed
+from foretrade.backtests.ratio_tables import RATIO_NOTE, ratio_tables
 from foretrade.backtests.stress import Stress
 from foretrade.backtests.stress_charts import cost_chart, delay_chart
 from foretrade.backtests.tables import (
-    RATIO_NOTE,
     SIGNIFICANCE_NOTE,
     Line,
     Table,
     forecast_table,
-    ratio_table,
     significance_table,
     sorting_script,
     stress_table,
@@ -190,9 +189,6 @@ class Report:
         header, cells = table_cells(self.rows)
         significance_header, significance_rows = self._significance()
         stress_header, stress_rows = stress_table(self.rows, self.stress)
-        ratio_header, ratio_rows = ratio_table(
-            self.rows, self.runs, self._run_of_benchmark, self.periods_per_year
-        )
         forecast_header, forecast_rows = forecast_table(self.forecasts)
         why_header, why_rows = why_table(self.why)
         return render(
@@ -216,8 +212,9 @@ class Report:
             ),
             stress_header=stress_header,
             stress_rows=stress_rows,
-            ratio_header=ratio_header,
-            ratio_rows=ratio_rows,
+            ratio_tables=ratio_tables(
+                self.rows, self.runs, self._run_of_benchmark, self.periods_per_year
+            ),
             ratio_note=RATIO_NOTE,
             forecast_header=forecast_header,
             forecast_rows=forecast_rows,

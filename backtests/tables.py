@@ -7,11 +7,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from foretrade.backtests.cells import UNDEFINED, interval, number, percent
-from foretrade.backtests.engine import Run
+from foretrade.backtests.cells import UNDEFINED, interval, number
 from foretrade.backtests.explanation import Explanation
 from foretrade.backtests.league import Row
-from foretrade.backtests.ratios import ratios_of
 from foretrade.backtests.stress import Stress
 from foretrade.backtests.verdict import Verdict
 
@@ -21,10 +19,6 @@ SIGNIFICANCE_NOTE = (
     "{benchmark}: the difference of both ratios, studentised bootstrap over the same bars. Needed: time "
     "after which a ratio like this one would be above zero with 95 % confidence, if it lasts (minimum "
     "track record)."
-)
-RATIO_NOTE = (
-    "Value at risk and expected shortfall: at 5 %, historical, a bar. Alpha and beta: against buy and "
-    "hold. Refused: share of orders that were cut, rounded, refused or overruled."
 )
 FORECAST_COLUMNS = {
     "IC": ("ic", "{:.3f}"),
@@ -143,43 +137,6 @@ def significance_table(
     return header, lines
 
 
-def ratio_table(
-    rows: Sequence[Row], runs: Mapping[str, Run], benchmark: Run, periods_per_year: float
-) -> Table:
-    """What else is worth knowing of a strategy; a dash is undefined."""
-    header = [
-        "Strategy", "Sortino", "Calmar", "Alpha", "Beta", "Best month", "Worst month",
-        "Value at risk", "Expected shortfall", "Win rate", "Payoff", "Longest drawdown", "Long", "Short",
-        "Trades / year", "Refused",
-    ]  # fmt: skip
-    lines = []
-    for row in rows:
-        run, scores = runs[row.median_run], row.scores
-        other = None if run.name == benchmark.name else benchmark
-        ratios = ratios_of(run, other, periods_per_year)
-        growth, shape, exposure, relative = ratios.growth, ratios.shape, ratios.exposure, ratios.relative
-        cells = (
-            row.strategy.label,
-            number(scores.sortino),
-            number(scores.calmar),
-            "" if relative is None else percent(relative.alpha),
-            "" if relative is None else number(relative.beta),
-            percent(growth.best_month),
-            percent(growth.worst_month),
-            percent(shape.value_at_risk, 2),
-            percent(shape.expected_shortfall, 2),
-            percent(shape.win_rate, 0),
-            number(shape.payoff),
-            _whole(ratios.drawdowns.longest_days, " days"),
-            percent(exposure.long, 0),
-            percent(exposure.short, 0),
-            _whole(exposure.trades),
-            percent(exposure.refused, 0),
-        )
-        lines.append(Line(cells))
-    return header, lines
-
-
 def forecast_table(scores: Mapping[str, Mapping[str, float | None]]) -> Table:
     """Scores of each forecaster."""
     lines = [
@@ -204,7 +161,3 @@ def why_table(why: Explanation | None) -> Table:
 
 def _formed(value: float | None, form: str) -> str:
     return "–" if value is None else form.format(value)
-
-
-def _whole(value: float, unit: str = "") -> str:
-    return "–" if math.isnan(value) else f"{value:.0f}{unit}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import html
 import re
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -23,11 +23,26 @@ from foretrade.storage import atomic_path
 MIN_DAYS = 40  # fewer say nothing, and quantstats' density estimates can fail
 EXTERNAL = re.compile(r"<(?:link|script|img)\b[^>]*(?:href|src)=[\"']?https?://[^>]*>", re.IGNORECASE)
 OPENING = re.compile(r"<body[^>]*>")  # quantstats' own calls a function that its page lacks
-OTHERWISE = (
-    "quantstats computes this sheet. Five of its numbers are others than the report's: Treynor and "
-    "ulcer performance take the total return where it should be a year's, the recovery factor has no "
-    "sign, the information ratio is that of one bar, and returns over years that the history does not "
-    "reach are those of all of it. The report's “More ratios” has them as they are defined."
+QUANTSTATS_YEAR = 252
+DAILY = 180  # bars a year, at the least, of which a day has one
+OTHERWISE: dict[tuple[str, ...], str] = {  # rows of a sheet, and what they are instead
+    ("Ulcer Performance Index", "Treynor Ratio"): "take the total return where it should be a year's",
+    ("Recovery Factor",): "is of the sum of returns, and has no sign",
+    ("Information Ratio",): "is that of one bar",
+    ("Daily Value-at-Risk", "Expected Shortfall (cVaR)"): "are those of a Normal distribution",
+    ("1Y",): "counts the day a year ago too",
+    ("3Y (ann.)", "5Y (ann.)", "10Y (ann.)"): (
+        "are of a month less, and where the history is shorter, of all of it"
+    ),
+    ("Longest DD Days",): "ends with the last bar below the peak, not with the recovery",
+    ("Skew", "Kurtosis", "Prob. Sharpe Ratio", "Ulcer Index"): "are corrected for the sample's size",
+    ("Time in Market",): "counts bars whose return is not zero, rounded up to a per cent",
+    ("Win Month",): "leaves out months without a return",
+    ("Risk-Adjusted Return",): "is over that time in market",
+}
+PADDED = (
+    "Before the first bar stands one without a return, so that a drawdown may begin there: ratios are "
+    "of one bar more."
 )
 DRAWN_AT = re.compile(r"<dc:date>[^<]*</dc:date>")  # same inputs, same bytes
 
@@ -46,9 +61,11 @@ def write_tearsheet(
     both, daily = _daily(run, benchmark), until_ruin(by_day(run.returns))[0]
     own = periods_per_year * run.returns.index.nunique() / len(run.returns)
     days_per_year = joined_periods(daily, both, own)
-    if both.iloc[0].min() < 0:  # quantstats overlooks a drawdown that begins on the first bar
+    padded = both.iloc[0].min() < 0
+    if padded:  # quantstats overlooks a drawdown that begins on the first bar
         start = pd.DataFrame(0.0, index=[both.index[0] - pd.Timedelta(days=1)], columns=both.columns)
         both = pd.concat([start, both])
+    told = [*otherwise(run, days_per_year), *([PADDED] if padded else [])]
     with warnings.catch_warnings(), _drawing(), atomic_path(path) as temporary:
         warnings.simplefilter("ignore")  # quantstats warns of pandas' and matplotlib's future
         from quantstats import reports
@@ -64,15 +81,38 @@ def write_tearsheet(
             benchmark_title=html.escape(benchmark.name),
         )
         page = DRAWN_AT.sub("", EXTERNAL.sub("", temporary.read_text(encoding="utf-8")))
-        page = OPENING.sub(f"<body>{_notes(run)}", page, count=1).replace("CAGR﹪", "CAGR %")
+        page = OPENING.sub(f"<body>{_notes(run, told)}", page, count=1).replace("CAGR﹪", "CAGR %")
         temporary.write_text(page, encoding="utf-8")
     return True
 
 
-def _notes(run: Run) -> str:
+def otherwise(run: Run, days_per_year: float) -> list[str]:
+    """Which numbers of a sheet are not the report's, and why: sentences for a reader."""
+    rows = "; ".join(f"{', '.join(names)} {how}" for names, how in OTHERWISE.items())
+    told = [f"quantstats computes this sheet, and some of its numbers are not the report's. {rows}."]
+    if days_per_year < DAILY:
+        told.append(
+            f"What it calls a day, or daily, is one bar, of which a year has {days_per_year:.4g}."
+        )
+    if round(days_per_year) != QUANTSTATS_YEAR:
+        told.append(f"Its Risk-Adjusted Return takes a year to have {QUANTSTATS_YEAR} bars.")
+    if not run.returns.index.is_unique:
+        told.append(
+            "It is made of returns by day: the report's ratios are of bars, of which a day has more."
+        )
+    if abs(days_per_year - round(days_per_year)) > 1e-9:
+        told.append(
+            f"It takes a year to have {round(days_per_year)} bars instead of {days_per_year:.4g}: so "
+            "numbers a year differ a little."
+        )
+    return [*told, "The report's “Significance” and “More ratios” have all of them as they are defined."]
+
+
+def _notes(run: Run, told: Sequence[str]) -> str:
     """What a reader has to know before the numbers."""
     mark = f'<p style="color:#b00020;font-weight:bold">{IDEALISED_FILLS}</p>' if run.idealised else ""
-    return f'<div style="margin:12px 24px;font-family:sans-serif">{mark}<p>{OTHERWISE}</p></div>'
+    style = "margin:12px 24px;font-family:sans-serif;max-width:960px"
+    return f'<div style="{style}">{mark}<p>{" ".join(told)}</p></div>'
 
 
 def undrawable(run: Run, benchmark: Run) -> str:
