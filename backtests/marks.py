@@ -22,6 +22,7 @@ DATES: Spec = {  # of a tick: as fine as it stands, so that a short span names d
     "date": "%-d %b %Y",
     "day": "%-d %b %Y",
 }
+SPACED: Spec = {"labelOverlap": "greedy", "labelSeparation": 12, "labelBound": True}
 ZOOM: Spec = {  # with the shift key only, so that the page can be scrolled
     "name": "zoom",
     "select": {
@@ -59,7 +60,7 @@ def level(value: float) -> Spec:
 def date_axis() -> Spec:
     """Days as they are, whatever the reader's timezone."""
     days = {"field": "date", "type": "temporal", "timeUnit": "utcyearmonthdate"}
-    return days | {"title": None, "axis": {"format": DATES, "labelBound": True}}
+    return days | {"title": None, "axis": {"format": DATES} | SPACED}
 
 
 def colour(field: str, labels: Sequence[str], order: Sequence[str] = ()) -> Spec:
