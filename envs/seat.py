@@ -101,9 +101,8 @@ class Seat:
 
     def exit_prices(self) -> Floats:
         """Where stops and profit targets filled in the last step, ``[symbols]``; only where one did."""
-        level, first = (self._work.view(name)[:, 0] for name in ("exit", "open"))
-        # If orders fill at the open, the close is looked at after it: a gap's exit is gone from there.
-        return np.where(level > 0.0, level, first)
+        levels: Floats = self._work.view("exit")[:, 0].copy()
+        return levels
 
 
 def _restored(market: Market, entries: int, books: tuple[Any, ...]) -> Seat:

@@ -24,6 +24,7 @@ from foretrade.markets.trading import (
     LOW,
     NET,
     OPEN,
+    OUT,
     REASON,
     STOP_LOSS,
     TAKE_PROFIT,
@@ -60,11 +61,11 @@ def stop_or_take(
             level = first if gap else level
             trades = (h[UNITS + j] != 0.0) & (first == first)  # without a tradable bar the open is NaN
             level = level if trades else 0.0
-            m[EXIT + j] = level
+            m[EXIT + j] = level if m[OUT + j] == 0.0 else m[EXIT + j]  # who is out keeps his price
             touched += level > 0.0
         if touched > 0:
             for j in range(lanes):
-                if m[EXIT + j] > 0.0:
+                if (m[EXIT + j] > 0.0) & (h[UNITS + j] != 0.0):
                     _exit(a, h, s, m, j)
 
 

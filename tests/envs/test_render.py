@@ -93,10 +93,12 @@ def test_a_split_is_no_trade():
 @pytest.mark.parametrize("fill", ["next_close", "next_open", "same_close"])
 @pytest.mark.parametrize("side", [1, -1])
 @pytest.mark.parametrize("symbols", [1, 3])
-def test_an_exit_inside_a_bar_is_drawn_where_it_filled(fill, side, symbols):
+@pytest.mark.parametrize("margin_check", ["close", "high_low"])
+def test_an_exit_inside_a_bar_is_drawn_where_it_filled(fill, side, symbols, margin_check):
     bars = WALK if symbols == 1 else PANEL
     actions = WeightActions(-1.0, 1.0, stop_loss=(0.03,), take_profit=(0.03,))
-    env = watched(bars, actions=actions, fill=fill, rules=Rules(1.0), costs=Costs(0, 0, 0, 0))
+    rules = Rules(1.0, margin_check=margin_check)
+    env = watched(bars, actions=actions, fill=fill, rules=rules, costs=Costs(0, 0, 0, 0))
     asked = np.zeros((150, symbols))
     asked[:, 0] = side
     steps = play(env, asked, start=300)
