@@ -20,11 +20,11 @@ from foretrade.backtests.marks import (
     line_marks,
     thinned,
 )
+from foretrade.backtests.returns import DAILY
 from foretrade.backtests.vega import Chart, Spec
 
 NORMAL_95 = 1.96
 ROLLING_DAYS = 126
-DAILY = 180  # days a year that have a return, at the least, where bars are days or shorter
 MONTHS = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"]
 
 

@@ -15,6 +15,7 @@ from foretrade.markets.bars import DataError
 
 PRICE_LEVEL = 0.05  # returns are seldom of this size and all alike; prices are
 PRICE_STEP = 0.2
+DAILY = 180  # days a year that have a return, at the least, where bars are days or shorter
 
 
 def is_defined(returns: pd.Series | Floats) -> bool:

@@ -6,7 +6,8 @@ for (const table of document.querySelectorAll("table.sortable")) {
     const sort = () => {
       const down = head.ariaSort !== "descending";
       const text = (row) => row.cells[head.cellIndex].textContent.trim();
-      const value = (row) => parseFloat(row.cells[head.cellIndex].dataset.value ?? text(row));
+      const number = (row) => text(row).replace(/^< /, ""); // of p-values too small to be told apart
+      const value = (row) => parseFloat(row.cells[head.cellIndex].dataset.value ?? number(row));
       const compare = (left, right) => {
         const [a, b] = [value(left), value(right)];
         if (isNaN(a) || isNaN(b)) return isNaN(a) - isNaN(b) || text(left).localeCompare(text(right));

@@ -17,14 +17,13 @@ from matplotlib import font_manager
 from foretrade.backtests.alarms import IDEALISED_FILLS
 from foretrade.backtests.engine import Run
 from foretrade.backtests.metrics import QUANTSTATS_STYLE, quantstats_returns
-from foretrade.backtests.returns import by_day, is_defined, joined, joined_periods, until_ruin
+from foretrade.backtests.returns import DAILY, by_day, is_defined, joined, joined_periods, until_ruin
 from foretrade.storage import atomic_path
 
 MIN_DAYS = 40  # fewer say nothing, and quantstats' density estimates can fail
 EXTERNAL = re.compile(r"<(?:link|script|img)\b[^>]*(?:href|src)=[\"']?https?://[^>]*>", re.IGNORECASE)
 OPENING = re.compile(r"<body[^>]*>")  # quantstats' own calls a function that its page lacks
 QUANTSTATS_YEAR = 252
-DAILY = 180  # bars a year, at the least, of which a day has one
 OTHERWISE: dict[tuple[str, ...], str] = {  # rows of a sheet, and what they are instead
     ("Ulcer Performance Index", "Treynor Ratio"): "take the total return where it should be a year's",
     ("Recovery Factor",): "is of the sum of returns, and has no sign",

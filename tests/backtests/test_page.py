@@ -27,6 +27,7 @@ from foretrade.backtests.marks import thinned
 from foretrade.backtests.metrics import score_run
 from foretrade.backtests.report import Report
 from foretrade.backtests.stress import Stress, stress
+from foretrade.backtests.tables import sorting_script
 from foretrade.backtests.trials import Trials
 from foretrade.envs.market import MarketEnv
 
@@ -143,3 +144,12 @@ def test_break_even_costs_are_sorted_from_the_best_to_none(page, tmp_path):
     best_first = ["above 5×", "1.80×", "0.80×", "none: loses without costs", "–"]
     assert sorted_by_clicks(html, tmp_path, "Stress tests", 1) == best_first
     assert sorted_by_clicks(html, tmp_path, "Stress tests", 1, clicks=2) == [*best_first[3::-1], "–"]
+
+
+@needs_browser
+def test_a_p_value_too_small_to_be_told_is_sorted_as_the_smallest(tmp_path):
+    cells = "".join(f"<tr><td>{text}</td></tr>" for text in ("0.05", "–", "&lt; 0.001", "0.20"))
+    table = f'<table class="sortable"><thead><tr><th>p</th></tr></thead><tbody>{cells}</tbody></table>'
+    body = f'<div role="region" aria-label="P">{table}</div><script>{sorting_script()}</script>'
+    html = f"<!doctype html><html><body>{body}</body></html>"
+    assert sorted_by_clicks(html, tmp_path, "P", 0) == ["0.20", "0.05", "< 0.001", "–"]
