@@ -47,12 +47,14 @@ class MarketVecEnv(VecEnv):
         reward_scale: float = 1.0,
         unit_actions: bool = False,
     ) -> None:
+        shape = (num_envs, len(market.layout.entries))  # torch warns of arrays that it may not write to
         self.batch = MarketVectorEnv(
             num_envs,
             market=market,
             autoreset_mode=AutoresetMode.SAME_STEP,
             copy=False,
             infos=False,
+            buffers=(np.zeros(shape, dtype=np.float32), np.zeros(shape, dtype=np.float32)),
             counts=True,
         )
         space = market.action_space

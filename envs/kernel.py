@@ -11,7 +11,7 @@ from foretrade.envs import episodes, rewards
 from foretrade.envs.actions import GRID, SIMPLEX
 from foretrade.envs.behaviour import count
 from foretrade.envs.episodes import NO_WISH
-from foretrade.envs.stage import Stage, stage_at
+from foretrade.envs.stage import NOWHERE, Stage, stage_at
 from foretrade.envs.writing import forget, observe, tell
 from foretrade.markets import exchange, ledger
 from foretrade.markets.accounts import ALIVE, EPISODE, LANES, LENGTH, ROW, STATUS, STEPS
@@ -20,14 +20,14 @@ from foretrade.markets.compiled import compiled, compiled_phase, inlined
 from foretrade.markets.trading import MARK, REWARD, STOP_LOSS, TAKE_PROFIT, TARGET
 
 ROWS, ROWS32 = numba.float64[:, ::1], numba.float32[:, ::1]
-BEGIN = (numba.uint64, numba.int64[::1], numba.float64[::1], ROWS32)
-ADVANCE = (numba.uint64, ROWS, numba.bool_[::1], ROWS32, numba.int64, numba.int64)
+BEGIN = (numba.uint64, numba.int64[::1], numba.float64[::1], ROWS32, numba.int64)
+ADVANCE = (numba.uint64, ROWS, numba.bool_[::1], ROWS32, numba.int64, numba.int64, numba.int64)
 ADVANCE_ONE = (numba.uint64, ROWS, ROWS32)
 """Types of what :func:`begin`, :func:`advance` and :func:`advance_one` take."""
 
 
 @compiled
-def begin(address: int, which: Ints, wish: Floats, seen: Float32s) -> None:
+def begin(address: int, which: Ints, wish: Floats, seen: Float32s, side: int) -> None:
     """Begin the next episodes of some accounts, and observe; neighbours in a block do so together.
 
     Args:
@@ -35,18 +35,21 @@ def begin(address: int, which: Ints, wish: Floats, seen: Float32s) -> None:
         which: Numbers of the accounts.
         wish: See :func:`foretrade.envs.episodes.begin`.
         seen: ``[accounts, entries]``; the accounts write their own rows of it.
+        side: Which of the two arrays it is a part of, in which windows slide.
     """
     stage, first = stage_at(address), 0
     while first < len(which):
         last = first + 1
         while last < len(which) and which[last] == which[last - 1] + 1 and which[last] % LANES > 0:
             last += 1
-        _begin(stage, np.uint64(which[first]), np.uint64(last - first), wish, seen)
+        _begin(stage, np.uint64(which[first]), np.uint64(last - first), wish, seen, side)
         first = last
 
 
 @compiled_phase
-def _begin(stage: Stage, n: Index, count: Index, wish: Floats, seen: Float32s) -> None:
+def _begin(
+    stage: Stage, n: Index, count: Index, wish: Floats, seen: Float32s, side: int
+) -> None:  # fmt: skip
     market, accounts, (s, ms), outcome = stage
     block, lane, terms = n // np.uint64(LANES), n % np.uint64(LANES), market.terms[0]
     a, hs, clock = accounts.account[block], accounts.holdings[block], accounts.clock[block]
@@ -54,14 +57,13 @@ def _begin(stage: Stage, n: Index, count: Index, wish: Floats, seen: Float32s) -
     for j in range(lane, end):
         episodes.begin(a, hs, clock, j, market.blocks, market.cost_levels, terms, wish)
         clock[EPISODE + j] += np.uint64(1)
-        outcome.rewards[first + j] = 0.0
-        outcome.terminated[first + j] = False
-        outcome.truncated[first + j] = False
+        if outcome.shown.size > 0:
+            outcome.shown[side, first + j] = NOWHERE  # whatever stood there is of another episode
         for i in range(len(hs)):
             ms[i, MARK + j] = market.prices[clock[ROW + j], i, exchange.AT_MARK]
     observe(
         market.window, market.current, market.lookback_bars, terms,
-        a, hs, clock, s, ms, lane, end, first, seen,
+        a, hs, clock, s, ms, lane, end, first, seen, outcome.shown[side],
     )  # fmt: skip
     if outcome.told.size > 0:
         for j in range(lane, end):
@@ -71,7 +73,7 @@ def _begin(stage: Stage, n: Index, count: Index, wish: Floats, seen: Float32s) -
 
 @compiled
 def advance(
-    address: int, actions: Floats, restart: Bools, seen: Float32s, first: Index, last: Index
+    address: int, actions: Floats, restart: Bools, seen: Float32s, side: int, first: Index, last: Index
 ) -> int:
     """One step of the accounts in the blocks ``first … last - 1``.
 
@@ -80,20 +82,21 @@ def advance(
         actions: ``[accounts, entries]``.
         restart: ``[accounts]``: begin the next episode instead, with a reward of 0.
         seen: ``[accounts, entries]``, written.
+        side: Which of the two arrays it is a part of, in which windows slide.
 
     Returns:
         How many episodes ended; or, if entry ``k`` of ``actions`` is outside its space, ``−1 − k``, and
         nothing has happened.
     """
-    return _advance_blocks(stage_at(address), actions, restart, seen, first, last, ledger.step)
+    return _advance_blocks(stage_at(address), actions, restart, seen, side, first, last, ledger.step)
 
 
 @compiled
 def advance_symbol(
-    address: int, actions: Floats, restart: Bools, seen: Float32s, first: Index, last: Index
+    address: int, actions: Floats, restart: Bools, seen: Float32s, side: int, first: Index, last: Index
 ) -> int:
     """The same where there is one symbol."""
-    return _advance_blocks(stage_at(address), actions, restart, seen, first, last, ledger.step_one)
+    return _advance_blocks(stage_at(address), actions, restart, seen, side, first, last, ledger.step_one)
 
 
 @compiled
@@ -110,8 +113,9 @@ def advance_one_symbol(address: int, actions: Floats, seen: Float32s) -> int:
 
 @inlined
 def _advance_blocks(
-    stage: Stage, actions: Floats, restart: Bools, seen: Float32s, first: Index, last: Index, step: Any
-) -> int:
+    stage: Stage, actions: Floats, restart: Bools, seen: Float32s, side: int, first: Index, last: Index,
+    step: Any,
+) -> int:  # fmt: skip
     accounts, outcome, symbols = stage.accounts, stage.outcome, len(stage.work.quotes)
     bad = _first_outside(actions, stage.market.limits, symbols, first, last)
     if bad >= 0:
@@ -119,7 +123,7 @@ def _advance_blocks(
     ended = 0
     for block in range(np.uint64(first), np.uint64(last)):
         lanes, n = ledger.lanes_of(accounts, block), block * np.uint64(LANES)
-        ended += _advance(stage, block, lanes, actions, seen, step)
+        ended += _advance(stage, block, lanes, actions, seen, side, step)
         if outcome.sums.size > 0:
             s, ms = stage.work
             count(stage.market.terms[0], s, ms, lanes, n, actions, outcome.sums, outcome.asked)
@@ -127,7 +131,9 @@ def _advance_blocks(
         for who in range(np.uint64(first * LANES), np.uint64(min(last * LANES, accounts.total))):
             if restart[who]:
                 ended -= int(outcome.terminated[who] | outcome.truncated[who])
-                _begin(stage, who, np.uint64(1), NO_WISH, seen)
+                outcome.rewards[who] = 0.0
+                outcome.terminated[who] = outcome.truncated[who] = False
+                _begin(stage, who, np.uint64(1), NO_WISH, seen, side)
     return int(ended)
 
 
@@ -136,12 +142,12 @@ def _advance_one(stage: Stage, actions: Floats, seen: Float32s, step: Any) -> in
     bad = _first_outside(actions, stage.market.limits, len(stage.work.quotes), 0, 1)
     if bad >= 0:
         return -1 - bad
-    return _advance(stage, np.uint64(0), np.uint64(1), actions, seen, step)
+    return _advance(stage, np.uint64(0), np.uint64(1), actions, seen, 0, step)
 
 
 @inlined
 def _advance(
-    stage: Stage, block: Index, lanes: Index, actions: Floats, seen: Float32s, step: Any
+    stage: Stage, block: Index, lanes: Index, actions: Floats, seen: Float32s, side: int, step: Any
 ) -> int:
     market, accounts, (s, ms), outcome = stage
     none, n, terms, prices = np.uint64(0), block * np.uint64(LANES), market.terms[0], market.prices
@@ -156,7 +162,7 @@ def _advance(
     ended = _finish(a, clock, s, lanes, n, outcome.rewards, outcome.terminated, outcome.truncated)
     observe(
         market.window, market.current, market.lookback_bars, terms,
-        a, hs, clock, s, ms, none, lanes, n, seen,
+        a, hs, clock, s, ms, none, lanes, n, seen, outcome.shown[side],
     )  # fmt: skip
     if tells:
         tell(prices, a, hs, clock, s, ms, none, lanes, n, outcome.told)

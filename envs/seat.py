@@ -64,7 +64,7 @@ class Seat:
 
     def begin(self, wish: Floats) -> None:
         """Begin the next episode."""
-        self._begin(self._stage.address, FIRST, wish, self._seen)
+        self._begin(self._stage.address, FIRST, wish, self._seen, 0)
         self.part = int(self.told[0, 1])
 
     def info(self, offset: int) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from foretrade.envs.behaviour import SUMS
 from foretrade.envs.writing import TOLD, TOLD_PER_SYMBOL
 from foretrade.markets import exchange
 from foretrade.markets.accounts import Accounts
-from foretrade.markets.arrays import AnyArray, Bools, Float32s, Floats, Index, Ints
+from foretrade.markets.arrays import AnyArray, Bools, Float32s, Floats, Index, Ints, UInts
 from foretrade.markets.compiled import loader
 from foretrade.markets.trading import Workspace
 
@@ -67,6 +67,8 @@ class Outcome(NamedTuple):
             asks if it is empty.
         sums, asked: What :func:`foretrade.envs.behaviour.count` adds up, ``[SUMS, n]`` and
             ``[n, symbols, bins]``; likewise.
+        shown: Of each of two arrays in which windows slide, what :func:`foretrade.envs.writing.observe`
+            has to know of them, ``[2, n]``; likewise.
     """
 
     rewards: Floats
@@ -75,21 +77,26 @@ class Outcome(NamedTuple):
     told: Floats
     sums: Floats
     asked: Ints
+    shown: UInts
 
 
-def new_outcome(n: Index, symbols: int, *, tells: bool, bins: int = 0) -> Outcome:
+def new_outcome(n: Index, symbols: int, *, tells: bool, bins: int = 0, slides: bool = False) -> Outcome:
     """Nothing yet.
 
     Args:
         bins: Into which targets are counted; 0 counts nothing.
+        slides: Whether windows slide in arrays of which they are not the only users.
     """
     names = len(TOLD) + symbols * len(TOLD_PER_SYMBOL)
     told, counted = np.zeros((n if tells else 0, names)), n if bins else 0
     sums, asked = np.zeros((len(SUMS), counted)), np.zeros((counted, symbols, bins), dtype=np.int64)
     ends = np.zeros(n, dtype=np.bool_), np.zeros(n, dtype=np.bool_)
-    return Outcome(np.zeros(n), *ends, told, sums, asked)
+    shown = np.full((2, n if slides else 0), NOWHERE)
+    return Outcome(np.zeros(n), *ends, told, sums, asked, shown)
 
 
+NOWHERE = np.uint64(2**63)
+"""No row: what stands in an array is no window."""
 NOBODY: Bools = np.zeros(0, dtype=np.bool_)
 """No account is to begin anew."""
 
@@ -129,7 +136,7 @@ STAGE = _tuple(
     _tuple(
         Outcome,
         _array("f8", 1), _array("?", 1), _array("?", 1),
-        _array("f8", 2), _array("f8", 2), _array("i8", 3),
+        _array("f8", 2), _array("f8", 2), _array("i8", 3), _array("u8", 2),
     ),
 )  # fmt: skip
 """Types of the above, in the same order."""

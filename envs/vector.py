@@ -20,8 +20,9 @@ from foretrade.envs.behaviour import Behaviour, behaviour_of, target_bins
 from foretrade.envs.episodes import NO_WISH, check_places
 from foretrade.envs.market import MarketEnv
 from foretrade.envs.options import seed_list
+from foretrade.envs.screens import Screens
 from foretrade.envs.stage import NOBODY, STAGE, Outcome, Stage, new_outcome
-from foretrade.envs.writing import TOLD, TOLD_PER_SYMBOL
+from foretrade.envs.writing import SLIDE, TOLD, TOLD_PER_SYMBOL
 from foretrade.markets.accounts import Accounts, new_accounts
 from foretrade.markets.arrays import AnyArray, Bools, Float32s, Floats, writable
 from foretrade.markets.compiled import Packed, bound
@@ -44,13 +45,15 @@ class MarketVectorEnv(gymnasium.vector.VectorEnv[Observations, AnyArray, AnyArra
             observation and info in ``infos["final_obs"]`` and ``infos["final_info"]``; ``DISABLED``
             leaves it to ``reset(options={"reset_mask": …})``.
         market: A market to copy; or give its arguments as keywords.
-        copy: Whether each step returns new arrays. Without it observations alternate between two
-            buffers, so that those of a step last until the step after the next; rewards and flags
-            last until the next.
+        copy: Whether each step returns new arrays. Without it observations are the environment's own
+            memory, two arrays in turn that nobody else may write to: those of a step last until the
+            step after the next; rewards and flags last until the next.
         infos: Whether ``infos`` hold an array per key of the single environment's info; without it
             they hold the last observations of ended episodes (``SAME_STEP``) and empty ``final_info``.
         threads: How many threads step the accounts; the bits do not depend on it.
-        buffers: Two arrays ``[num_envs, entries]``, float32, to write observations into.
+        buffers: Two arrays ``[num_envs, entries]``, float32, to write observations into. What the
+            caller may write to, too, is written whole at each step; the environment's own arrays get
+            only the newest bars of a window (``foretrade.envs.screens``), which is faster.
         counts: Whether to sum up what the accounts do, for :meth:`behaviour`; not with ``NEXT_STEP``,
             of which some steps are none.
     """
@@ -90,10 +93,11 @@ class MarketVectorEnv(gymnasium.vector.VectorEnv[Observations, AnyArray, AnyArra
         self._symbols = len(self.env.symbols)
         self._accounts = new_accounts(num_envs, self._symbols)
         bins = len(target_bins(self.env.actions)) if counts else 0
-        self._outcome = new_outcome(num_envs, self._symbols, tells=infos, bins=bins)
-        self._buffers = self._checked(buffers)
+        each = self._sliding_entries() if buffers is None else 0
+        self._outcome = new_outcome(num_envs, self._symbols, tells=infos, bins=bins, slides=each > 0)
+        shape = (num_envs, len(self.env.layout.entries))
+        self._screens = Screens(shape, each, self._outcome.shown, _checked(buffers, shape))
         self._idle = np.repeat(self.env.market.limits[:, 0], self._symbols)
-        self._current = 0
         self._ended, self._waiting = np.ones(num_envs, dtype=np.bool_), True
         self.begun = False  # becomes true with the first reset, which is everybody's
         self._share_out(threads)
@@ -119,8 +123,10 @@ class MarketVectorEnv(gymnasium.vector.VectorEnv[Observations, AnyArray, AnyArra
             raise ValueError("the first reset must reset every account")
         wish = self.env.wish(chosen)
         self._seed(mask, seed_list(seed, self.num_envs))
-        self._begin(np.flatnonzero(mask), wish)
-        self.begun = True
+        which = np.flatnonzero(mask)
+        self._begin(which, wish)
+        self._ended[which] = False
+        self._waiting, self.begun = bool(self._ended.any()), True
         return self._shown(), self._infos()
 
     def step(self, actions: AnyArray) -> Step:
@@ -142,13 +148,13 @@ class MarketVectorEnv(gymnasium.vector.VectorEnv[Observations, AnyArray, AnyArra
         self.env.actions.write_all(actions, rows)
         if waiting:  # NEXT_STEP begins them anew, whatever their action says
             np.copyto(rows, self._idle, where=self._ended[:, None])
-        self._current = 1 - self._current
+        self._screens.turn()
         ended = self._advance(rows, self._ended if waiting else NOBODY)
+        if ended and self.autoreset_mode is AutoresetMode.SAME_STEP:
+            return self._same_step_outcome()
         if waiting or ended:
             np.logical_or(self._outcome.terminated, self._outcome.truncated, out=self._ended)
             self._waiting = ended > 0
-        if ended and self.autoreset_mode is AutoresetMode.SAME_STEP:
-            return self._same_step_outcome()
         return *self._results(), self._infos()
 
     def describe(self) -> pd.DataFrame:
@@ -159,7 +165,7 @@ class MarketVectorEnv(gymnasium.vector.VectorEnv[Observations, AnyArray, AnyArra
         """Copies of all that the next step depends on, between steps: accounts, and what they see."""
         accounts = self._accounts._asdict()
         arrays = {name: accounts[name].copy() for name in ("account", "holdings", "clock")}
-        return arrays | {"seen": self._buffers[self._current].copy(), "ended": self._ended.copy()}
+        return arrays | {"seen": self._screens.seen.copy(), "ended": self._ended.copy()}
 
     def set_state(self, state: Mapping[str, AnyArray]) -> Observations:
         """Go on from a :meth:`state` of as many accounts in the same market; returns what they see.
@@ -177,7 +183,7 @@ class MarketVectorEnv(gymnasium.vector.VectorEnv[Observations, AnyArray, AnyArra
         for name in ("account", "holdings", "clock"):
             array = getattr(self._accounts, name)
             array[...] = state[name].view(array.dtype)
-        self._buffers[self._current][...] = state["seen"]
+        self._screens.show(state["seen"])
         self._ended[...] = state["ended"]
         self._waiting, self.begun = bool(self._ended.any()), True
         return self._shown()
@@ -200,40 +206,38 @@ class MarketVectorEnv(gymnasium.vector.VectorEnv[Observations, AnyArray, AnyArra
             self._pool = None
 
     def _advance(self, rows: Floats, restart: Bools) -> int:
-        seen = self._buffers[self._current]
+        seen, side = self._screens.seen, self._screens.side
         if self._pool is None:
             stage, (first, last) = self._stages[0], self._shares[0]
-            done: int = self._advances(stage.address, rows, restart, seen, first, last)
+            done: int = self._advances(stage.address, rows, restart, seen, side, first, last)
             if done < 0:
                 self._refuse(rows, done)
             return done
         self._refuse(rows, -1 - kernel.first_outside(rows, self.env.market.limits, self._symbols))
         jobs = [
-            self._pool.submit(self._advances, stage.address, rows, restart, seen, first, last)
+            self._pool.submit(self._advances, stage.address, rows, restart, seen, side, first, last)
             for stage, (first, last) in zip(self._stages, self._shares, strict=True)
         ]
         return sum(int(job.result()) for job in jobs)
 
     def _refuse(self, rows: Floats, done: int) -> None:
         if done < 0:
-            self._current = 1 - self._current
+            self._screens.turn_back()
             account, entry = divmod(-1 - done, rows.shape[1])
             raise InvalidAction(f"account {account}: {self.env.actions.complaint(rows[account], entry)}")
 
     def _same_step_outcome(self) -> Step:
-        over = self._ended.copy()
-        which = np.flatnonzero(over)
-        _, rewards, terminated, truncated = self._results()
-        rewards, terminated, truncated = rewards.copy(), terminated.copy(), truncated.copy()
-        last_seen, last_infos = self._buffers[self._current][which], self._infos()
+        over = self._outcome.terminated | self._outcome.truncated
+        which = over.nonzero()[0]
+        last_seen, last_infos = self._screens.seen.take(which, 0), self._infos()
+        last_infos |= {key: over for key in last_infos if key.startswith("_")}
         self._begin(which, NO_WISH)
-        final = np.full(self.num_envs, None, dtype=object)
+        final: AnyArray = np.empty(self.num_envs, dtype=object)
         shown = map(self.env.layout.split, last_seen) if self.env.as_dict else last_seen
         final[which] = np.fromiter(shown, dtype=object, count=len(which))
-        infos = self._infos() | {"final_obs": final, "_final_obs": over}
-        last_infos |= {key: over for key in last_infos if key.startswith("_")}
-        infos |= {"final_info": last_infos, "_final_info": over}
-        return self._shown(), rewards, terminated, truncated, infos
+        infos = self._infos()
+        infos |= {"final_obs": final, "_final_obs": over, "final_info": last_infos, "_final_info": over}
+        return *self._results(), infos
 
     def _results(self) -> tuple[Observations, Floats, Bools, Bools]:
         done = self._outcome
@@ -242,15 +246,11 @@ class MarketVectorEnv(gymnasium.vector.VectorEnv[Observations, AnyArray, AnyArra
         return self._shown(), done.rewards, done.terminated, done.truncated
 
     def _shown(self) -> Observations:
-        seen = self._buffers[self._current]
-        seen = seen.copy() if self.copy else seen
+        seen = self._screens.seen.copy() if self.copy else self._screens.view()
         return self.env.layout.split(seen) if self.env.as_dict else seen
 
     def _begin(self, which: AnyArray, wish: Floats) -> None:
-        seen = self._buffers[self._current]
-        self._begins(self._stages[0].address, which, wish, seen)
-        self._ended[which] = False
-        self._waiting = bool(self._ended.any())
+        self._begins(self._stages[0].address, which, wish, self._screens.seen, self._screens.side)
 
     def _seed(self, mask: Bools, seeds: list[int | None]) -> None:
         keys, episodes = self._accounts.get("key"), self._accounts.get("episode")
@@ -275,16 +275,10 @@ class MarketVectorEnv(gymnasium.vector.VectorEnv[Observations, AnyArray, AnyArra
         everyone = np.ones(self.num_envs, dtype=np.bool_)
         return values | {f"_{key}": everyone for key in values}
 
-    def _checked(self, buffers: tuple[Float32s, Float32s] | None) -> tuple[Float32s, Float32s]:
-        shape = (self.num_envs, len(self.env.layout.entries))
-        if buffers is None:
-            return np.zeros(shape, dtype=np.float32), np.zeros(shape, dtype=np.float32)
-        fit = [b.shape == shape and b.dtype == np.float32 and b.flags.carray for b in buffers]
-        if fit != [True, True] or np.shares_memory(*buffers):
-            raise ValueError(
-                f"buffers must be two different writable contiguous float32 arrays of shape {shape}"
-            )
-        return buffers
+    def _sliding_entries(self) -> int:
+        """Entries of a bar of the window, if it is long enough for a part of it to stay."""
+        market = self.env.market
+        return market.window.shape[1] if market.lookback_bars > SLIDE else 0
 
     def _share_out(self, threads: int) -> None:
         blocks = len(self._accounts.account)
@@ -315,6 +309,18 @@ class MarketVectorEnv(gymnasium.vector.VectorEnv[Observations, AnyArray, AnyArra
         self.__dict__.update(state)
         self._accounts = Accounts(*map(writable, self._accounts))
         self._outcome = Outcome(*map(writable, self._outcome))
-        first, second = self._buffers
-        self._buffers, self._ended = (writable(first), writable(second)), writable(self._ended)
+        self._screens.shown, self._ended = self._outcome.shown, writable(self._ended)
         self._share_out(self._threads)
+
+
+def _checked(
+    buffers: tuple[Float32s, Float32s] | None, shape: tuple[int, int]
+) -> tuple[Float32s, Float32s] | None:
+    if buffers is None:
+        return None
+    fit = [b.shape == shape and b.dtype == np.float32 and b.flags.carray for b in buffers]
+    if fit != [True, True] or np.shares_memory(*buffers):
+        raise ValueError(
+            f"buffers must be two different writable contiguous float32 arrays of shape {shape}"
+        )
+    return buffers

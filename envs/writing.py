@@ -31,6 +31,7 @@ from foretrade.markets.compiled import (
     copy_eight,
     copy_sixteen,
     fetch,
+    fetch_to_write,
     inlined,
     stand_alone,
 )
@@ -51,6 +52,7 @@ from foretrade.markets.trading import (
 )
 
 AHEAD = np.uint64(8)  # accounts; what is asked for so early is there when its turn comes
+SLIDE = np.uint64(2)  # bars that a window goes on from one use of an array to the next: there are two
 TOLD = ("row", "market", "cash", "equity", "cost_scale", *FLOWS)
 TOLD_PER_SYMBOL = ("units", "requested", "achieved", "reason", "close", "fill_price")
 
@@ -59,16 +61,25 @@ TOLD_PER_SYMBOL = ("units", "requested", "achieved", "reason", "close", "fill_pr
 def observe(
     window: Float32s, current: Float32s, lookback_bars: Index, terms: Any, a: Floats, hs: Floats,
     clock: UInts, s: Floats, ms: Floats, first: Index, last: Index, n: Index, seen: Float32s,
+    shown: UInts,
 ) -> None:  # fmt: skip
-    """Write what the lanes ``first … last - 1`` see; their block begins at account ``n``."""
+    """Write what the lanes ``first … last - 1`` see; their block begins at account ``n``.
+
+    Args:
+        shown: Row at which the window ends that stands in ``seen`` already, ``SLIDE`` bars too far to
+            the left, ``[accounts]``; empty if every window is to be written whole.
+    """
     _look_at_account(terms, a, hs, s, ms, first, last)
-    _write(window, current, np.uint64(lookback_bars), clock, s, ms, first, last, n, seen, terms.carries)
+    _write(
+        window, current, np.uint64(lookback_bars), clock, s, ms, first, last, n, seen, shown,
+        terms.carries,
+    )  # fmt: skip
 
 
 @inlined
 def _write(
     window: Float32s, current: Float32s, span: Index, clock: UInts, s: Floats, ms: Floats, first: Index,
-    last: Index, n: Index, seen: Float32s, carries: bool,
+    last: Index, n: Index, seen: Float32s, shown: UInts, carries: bool,
 ) -> None:  # fmt: skip
     """Write observation by observation, so that each goes through the cache once."""
     old, new, flat = window.reshape(-1), current.reshape(-1), seen.reshape(-1)
@@ -76,26 +87,34 @@ def _write(
     entries = np.uint64(seen.shape[1])
     if len(ms) == 1:
         _write_one(
-            old, each, span * each, new, width, clock, s, ms[0], first, last, n, flat, entries, carries
-        )
+            old, each, span * each, new, width, clock, s, ms[0], first, last, n, flat, entries, shown,
+            carries,
+        )  # fmt: skip
     else:
         _write_many(
-            old, each, span * each, new, width, clock, s, ms, first, last, n, flat, entries, carries
-        )
+            old, each, span * each, new, width, clock, s, ms, first, last, n, flat, entries, shown,
+            carries,
+        )  # fmt: skip
 
 
 @compiled_apart
 def _write_one(
     old: Float32s, each: Index, length: Index, new: Float32s, width: Index, clock: UInts, s: Floats,
-    m: Floats, first: Index, last: Index, n: Index, flat: Float32s, entries: Index, carries: bool,
+    m: Floats, first: Index, last: Index, n: Index, flat: Float32s, entries: Index, shown: UInts,
+    carries: bool,
 ) -> None:  # fmt: skip
     """Of one symbol. A loop over symbols inside, be it of one turn, takes the registers of the copy: a
     step in a batch would take longer, so this is no case of :func:`_write_many`."""
     stand_alone()
     to, one = (n + first) * entries, np.uint64(1)
+    slides, tail = shown.size > 0, length - SLIDE * each
     for j in range(first, last):
         _fetch_row(new, clock[ROW + min(j + AHEAD, last - one)], width)
-        _write_columns(old, each, length, new, width, clock[ROW + j], flat, to)
+        if slides:
+            _fetch_place(flat, to + AHEAD * entries, tail, entries)
+        row = clock[ROW + j]
+        fresh = _fresh(shown, n + j, row, each, length)
+        _write_columns(old, each, length, fresh, new, width, row, flat, to)
         at = to + length + width
         _write_position(m, j, flat, at)
         if carries:
@@ -108,12 +127,15 @@ def _write_one(
 @compiled_apart
 def _write_many(
     old: Float32s, each: Index, length: Index, new: Float32s, width: Index, clock: UInts, s: Floats,
-    ms: Floats, first: Index, last: Index, n: Index, flat: Float32s, entries: Index, carries: bool,
+    ms: Floats, first: Index, last: Index, n: Index, flat: Float32s, entries: Index, shown: UInts,
+    carries: bool,
 ) -> None:  # fmt: skip
     stand_alone()
     to = (n + first) * entries
     for j in range(first, last):
-        _write_columns(old, each, length, new, width, clock[ROW + j], flat, to)
+        row = clock[ROW + j]
+        fresh = _fresh(shown, n + j, row, each, length)
+        _write_columns(old, each, length, fresh, new, width, row, flat, to)
         at = to + length + width
         for i in range(np.uint64(len(ms))):
             _write_position(ms[i], j, flat, at)
@@ -132,13 +154,32 @@ def _fetch_row(new: Float32s, row: Index, width: Index) -> None:
 
 
 @inlined
+def _fetch_place(flat: Float32s, to: Index, tail: Index, entries: Index) -> None:
+    """Have the cache bring the end of an observation, of which the rest stands there already."""
+    for k in range(tail, entries, np.uint64(16)):
+        fetch_to_write(flat, to + k)
+
+
+@inlined
+def _fresh(shown: UInts, who: Index, row: Index, each: Index, length: Index) -> Index:
+    """How many of a window's last entries are to be written; the others stand there already."""
+    fresh = length
+    if shown.size > 0:
+        if shown[who] + SLIDE == row:
+            fresh = SLIDE * each
+        shown[who] = row
+    return fresh
+
+
+@inlined
 def _write_columns(
-    old: Float32s, each: Index, length: Index, new: Float32s, width: Index, row: Index, flat: Float32s,
-    to: Index,
+    old: Float32s, each: Index, length: Index, fresh: Index, new: Float32s, width: Index, row: Index,
+    flat: Float32s, to: Index,
 ) -> None:  # fmt: skip
-    """Copy the window that ends with a row, if any is shown, and what is shown of the row alone."""
+    """Copy the end of the window that ends with a row, if any is shown, and what is shown of the row
+    alone."""
     if length > 0:
-        _copy(flat, to, old, (row + np.uint64(1)) * each - length, length)
+        _copy(flat, to + length - fresh, old, (row + np.uint64(1)) * each - fresh, fresh)
     _copy(flat, to + length, new, row * width, width)
 
 

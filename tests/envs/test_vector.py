@@ -306,7 +306,7 @@ def test_memory_per_account_is_its_observation_and_half_a_kilobyte():
     arrays = (*batch._accounts[:3], *batch._outcome, batch._ended, batch._rows)
     held = sum(array.nbytes for array in arrays) / 16_384
     assert held <= 512
-    total = held * 16_384 + 2 * batch._buffers[0].nbytes
+    total = held * 16_384 + sum(array.nbytes for array in batch._screens._memory)
     assert total < 100e6
 
 
