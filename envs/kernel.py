@@ -16,7 +16,7 @@ from foretrade.envs.writing import forget, observe, tell
 from foretrade.markets import exchange, ledger
 from foretrade.markets.accounts import ALIVE, EPISODE, LANES, LENGTH, ROW, STATUS, STEPS
 from foretrade.markets.arrays import Bools, Float32s, Floats, Index, Ints, UInts
-from foretrade.markets.compiled import compiled, compiled_phase, inlined
+from foretrade.markets.compiled import compiled, compiled_part, compiled_phase, inlined
 from foretrade.markets.trading import MARK, REWARD, STOP_LOSS, TAKE_PROFIT, TARGET
 
 ROWS, ROWS32 = numba.float64[:, ::1], numba.float32[:, ::1]
@@ -37,7 +37,12 @@ def begin(address: int, which: Ints, wish: Floats, seen: Float32s, side: int) ->
         seen: ``[accounts, entries]``; the accounts write their own rows of it.
         side: Which of the two arrays it is a part of, in which windows slide.
     """
-    stage, first = stage_at(address), 0
+    _begin_each(stage_at(address), which, wish, seen, side)
+
+
+@compiled_part
+def _begin_each(stage: Stage, which: Ints, wish: Floats, seen: Float32s, side: int) -> None:
+    first = 0
     while first < len(which):
         last = first + 1
         while last < len(which) and which[last] == which[last - 1] + 1 and which[last] % LANES > 0:
@@ -123,7 +128,10 @@ def _advance_blocks(
     ended = 0
     for block in range(np.uint64(first), np.uint64(last)):
         lanes, n = ledger.lanes_of(accounts, block), block * np.uint64(LANES)
-        ended += _advance(stage, block, lanes, actions, seen, side, step)
+        done = _advance(stage, block, lanes, actions, seen, side, step)
+        if (done > 0) & (len(outcome.over) > 0):
+            _note(outcome, ended, n, lanes)
+        ended += done
         if outcome.sums.size > 0:
             s, ms = stage.work
             count(stage.market.terms[0], s, ms, lanes, n, actions, outcome.sums, outcome.asked)
@@ -134,7 +142,29 @@ def _advance_blocks(
                 outcome.rewards[who] = 0.0
                 outcome.terminated[who] = outcome.truncated[who] = False
                 _begin(stage, who, np.uint64(1), NO_WISH, seen, side)
+    elif 0 < ended <= len(outcome.over):
+        which = outcome.over[:ended]
+        _keep(which, seen, outcome.last)
+        _begin_each(stage, which, NO_WISH, seen, side)
     return int(ended)
+
+
+@compiled_part
+def _keep(which: Ints, seen: Float32s, last: Float32s) -> None:
+    """Copy what these accounts see."""
+    for k in range(np.uint64(len(which))):
+        who = np.uint64(which[k])
+        for entry in range(np.uint64(seen.shape[1])):
+            last[k, entry] = seen[who, entry]
+
+
+@compiled_part
+def _note(outcome: Any, known: int, n: Index, lanes: Index) -> None:
+    """Note which lanes ended, after those of other blocks that are known."""
+    for who in range(n, n + lanes):
+        if (outcome.terminated[who] | outcome.truncated[who]) & (known < len(outcome.over)):
+            outcome.over[known] = np.int64(who)
+            known += 1
 
 
 @inlined

@@ -69,6 +69,8 @@ class Outcome(NamedTuple):
             ``[n, symbols, bins]``; likewise.
         shown: Of each of two arrays in which windows slide, what :func:`foretrade.envs.writing.observe`
             has to know of them, ``[2, n]``; likewise.
+        over, last: Which accounts ended, ``[most]``, and what they saw last, ``[most, entries]``: the
+            kernel begins their next episodes itself, if these are not too many.
     """
 
     rewards: Floats
@@ -78,21 +80,33 @@ class Outcome(NamedTuple):
     sums: Floats
     asked: Ints
     shown: UInts
+    over: Ints
+    last: Float32s
 
 
-def new_outcome(n: Index, symbols: int, *, tells: bool, bins: int = 0, slides: bool = False) -> Outcome:
+def new_outcome(
+    n: Index,
+    symbols: int,
+    *,
+    tells: bool,
+    bins: int = 0,
+    slides: bool = False,
+    last: tuple[int, int] = (0, 0),
+) -> Outcome:
     """Nothing yet.
 
     Args:
         bins: Into which targets are counted; 0 counts nothing.
-        slides: Whether windows slide in arrays of which they are not the only users.
+        slides: Whether windows slide.
+        last: For how many accounts that end, and entries of what they see.
     """
     names = len(TOLD) + symbols * len(TOLD_PER_SYMBOL)
     told, counted = np.zeros((n if tells else 0, names)), n if bins else 0
     sums, asked = np.zeros((len(SUMS), counted)), np.zeros((counted, symbols, bins), dtype=np.int64)
     ends = np.zeros(n, dtype=np.bool_), np.zeros(n, dtype=np.bool_)
     shown = np.full((2, n if slides else 0), NOWHERE)
-    return Outcome(np.zeros(n), *ends, told, sums, asked, shown)
+    over, seen = np.zeros(last[0], dtype=np.int64), np.zeros(last, dtype=np.float32)
+    return Outcome(np.zeros(n), *ends, told, sums, asked, shown, over, seen)
 
 
 NOWHERE = np.uint64(2**63)
@@ -137,6 +151,7 @@ STAGE = _tuple(
         Outcome,
         _array("f8", 1), _array("?", 1), _array("?", 1),
         _array("f8", 2), _array("f8", 2), _array("i8", 3), _array("u8", 2),
+        _array("i8", 1), _array("f4", 2),
     ),
 )  # fmt: skip
 """Types of the above, in the same order."""

@@ -28,6 +28,7 @@ from foretrade.markets.arrays import AnyArray, Bools, Float32s, Floats, writable
 from foretrade.markets.compiled import Packed, bound
 from foretrade.markets.trading import new_workspace
 
+MOST_ENDS = 64  # of episodes in a step, for the compiled call to begin the next ones itself
 Observations: TypeAlias = Any  # float32 [accounts, entries], or a dict of such arrays
 Step: TypeAlias = tuple[Observations, Floats, Bools, Bools, dict[str, Any]]
 
@@ -94,8 +95,16 @@ class MarketVectorEnv(gymnasium.vector.VectorEnv[Observations, AnyArray, AnyArra
         self._accounts = new_accounts(num_envs, self._symbols)
         bins = len(target_bins(self.env.actions)) if counts else 0
         each = self._sliding_entries() if buffers is None else 0
-        self._outcome = new_outcome(num_envs, self._symbols, tells=infos, bins=bins, slides=each > 0)
         shape = (num_envs, len(self.env.layout.entries))
+        lean = self.autoreset_mode is AutoresetMode.SAME_STEP and not infos and threads == 1
+        self._outcome = new_outcome(
+            num_envs,
+            self._symbols,
+            tells=infos,
+            bins=bins,
+            slides=each > 0,
+            last=(min(num_envs, MOST_ENDS), shape[1]) if lean else (0, 0),
+        )
         self._screens = Screens(shape, each, self._outcome.shown, _checked(buffers, shape))
         self._idle = np.repeat(self.env.market.limits[:, 0], self._symbols)
         self._ended, self._waiting = np.ones(num_envs, dtype=np.bool_), True
@@ -151,7 +160,7 @@ class MarketVectorEnv(gymnasium.vector.VectorEnv[Observations, AnyArray, AnyArra
         self._screens.turn()
         ended = self._advance(rows, self._ended if waiting else NOBODY)
         if ended and self.autoreset_mode is AutoresetMode.SAME_STEP:
-            return self._same_step_outcome()
+            return self._same_step_outcome(ended)
         if waiting or ended:
             np.logical_or(self._outcome.terminated, self._outcome.truncated, out=self._ended)
             self._waiting = ended > 0
@@ -226,12 +235,16 @@ class MarketVectorEnv(gymnasium.vector.VectorEnv[Observations, AnyArray, AnyArra
             account, entry = divmod(-1 - done, rows.shape[1])
             raise InvalidAction(f"account {account}: {self.env.actions.complaint(rows[account], entry)}")
 
-    def _same_step_outcome(self) -> Step:
-        over = self._outcome.terminated | self._outcome.truncated
-        which = over.nonzero()[0]
-        last_seen, last_infos = self._screens.seen.take(which, 0), self._infos()
+    def _same_step_outcome(self, ended: int) -> Step:
+        done = self._outcome
+        over, last_infos = done.terminated | done.truncated, self._infos()
         last_infos |= {key: over for key in last_infos if key.startswith("_")}
-        self._begin(which, NO_WISH)
+        if ended <= len(done.over):  # the kernel has begun their next episodes
+            which, last_seen = done.over[:ended], done.last[:ended].copy()
+        else:
+            which = over.nonzero()[0]
+            last_seen = self._screens.seen.take(which, 0)
+            self._begin(which, NO_WISH)
         final: AnyArray = np.empty(self.num_envs, dtype=object)
         shown = map(self.env.layout.split, last_seen) if self.env.as_dict else last_seen
         final[which] = np.fromiter(shown, dtype=object, count=len(which))

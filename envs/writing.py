@@ -109,12 +109,12 @@ def _write_one(
     to, one = (n + first) * entries, np.uint64(1)
     slides, tail = shown.size > 0, length - SLIDE * each
     for j in range(first, last):
-        _fetch_row(new, clock[ROW + min(j + AHEAD, last - one)], width)
+        ahead = clock[ROW + min(j + AHEAD, last - one)]
+        _fetch_row(new, ahead, width)
         if slides:
+            _fetch_row(old, ahead, each)
             _fetch_place(flat, to + AHEAD * entries, tail, entries)
-        row = clock[ROW + j]
-        fresh = _fresh(shown, n + j, row, each, length)
-        _write_columns(old, each, length, fresh, new, width, row, flat, to)
+        _write_columns(old, each, length, new, width, clock[ROW + j], flat, to, shown, n + j)
         at = to + length + width
         _write_position(m, j, flat, at)
         if carries:
@@ -133,9 +133,7 @@ def _write_many(
     stand_alone()
     to = (n + first) * entries
     for j in range(first, last):
-        row = clock[ROW + j]
-        fresh = _fresh(shown, n + j, row, each, length)
-        _write_columns(old, each, length, fresh, new, width, row, flat, to)
+        _write_columns(old, each, length, new, width, clock[ROW + j], flat, to, shown, n + j)
         at = to + length + width
         for i in range(np.uint64(len(ms))):
             _write_position(ms[i], j, flat, at)
@@ -161,42 +159,50 @@ def _fetch_place(flat: Float32s, to: Index, tail: Index, entries: Index) -> None
 
 
 @inlined
-def _fresh(shown: UInts, who: Index, row: Index, each: Index, length: Index) -> Index:
-    """How many of a window's last entries are to be written; the others stand there already."""
-    fresh = length
-    if shown.size > 0:
-        if shown[who] + SLIDE == row:
-            fresh = SLIDE * each
-        shown[who] = row
-    return fresh
-
-
-@inlined
 def _write_columns(
-    old: Float32s, each: Index, length: Index, fresh: Index, new: Float32s, width: Index, row: Index,
-    flat: Float32s, to: Index,
+    old: Float32s, each: Index, length: Index, new: Float32s, width: Index, row: Index, flat: Float32s,
+    to: Index, shown: UInts, who: Index,
 ) -> None:  # fmt: skip
-    """Copy the end of the window that ends with a row, if any is shown, and what is shown of the row
-    alone."""
-    if length > 0:
-        _copy(flat, to + length - fresh, old, (row + np.uint64(1)) * each - fresh, fresh)
+    """Copy the window that ends with a row, if any is shown, or what of it does not stand there already;
+    and what is shown of the row alone."""
+    end = (row + np.uint64(1)) * each
+    if shown.size > 0:
+        stood, shown[who] = shown[who], row
+        if stood + SLIDE == row:
+            fresh = SLIDE * each
+            _copy(flat, to + length - fresh, old, end - fresh, fresh)
+        else:
+            _copy(flat, to, old, end - length, length)
+    elif length > 0:
+        _copy(flat, to, old, end - length, length)
     _copy(flat, to + length, new, row * width, width)
 
 
 @inlined
 def _copy(target: Float32s, to: Index, source: Float32s, start: Index, length: Index) -> None:
     eight, sixteen = np.uint64(8), np.uint64(16)
-    if length >= sixteen:
-        rest = length - sixteen
-        for k in range(np.uint64(0), rest, sixteen):
-            copy_sixteen(target, to + k, source, start + k)
-        copy_sixteen(target, to + rest, source, start + rest)
+    if length > np.uint64(32):
+        _copy_long(target, to, source, start, length)
+    elif length >= sixteen:
+        copy_sixteen(target, to, source, start)
+        copy_sixteen(target, to + length - sixteen, source, start + length - sixteen)
     elif length >= eight:
         copy_eight(target, to, source, start)
         copy_eight(target, to + length - eight, source, start + length - eight)
     else:
         for k in range(length):
             target[to + k] = source[start + k]
+
+
+@compiled_apart
+def _copy_long(target: Float32s, to: Index, source: Float32s, start: Index, length: Index) -> None:
+    """Apart, so that its loop takes no register of those around it."""
+    stand_alone()
+    sixteen = np.uint64(16)
+    rest = length - sixteen
+    for k in range(np.uint64(0), rest, sixteen):
+        copy_sixteen(target, to + k, source, start + k)
+    copy_sixteen(target, to + rest, source, start + rest)
 
 
 @inlined
