@@ -107,13 +107,13 @@ def _write_one(
     step in a batch would take longer, so this is no case of :func:`_write_many`."""
     stand_alone()
     to, one = (n + first) * entries, np.uint64(1)
-    slides, tail = shown.size > 0, length - SLIDE * each
+    slides, fresh = shown.size > 0, SLIDE * each
     for j in range(first, last):
         ahead = clock[ROW + min(j + AHEAD, last - one)]
-        _fetch_row(new, ahead, width)
+        _fetch(new, ahead * width, width)
         if slides:
-            _fetch_row(old, ahead, each)
-            _fetch_place(flat, to + AHEAD * entries, tail, entries)
+            _fetch(old, (ahead + one) * each - fresh, fresh)
+            _fetch_place(flat, to + AHEAD * entries, length - fresh, entries)
         _write_columns(old, each, length, new, width, clock[ROW + j], flat, to, shown, n + j)
         at = to + length + width
         _write_position(m, j, flat, at)
@@ -145,10 +145,10 @@ def _write_many(
 
 
 @inlined
-def _fetch_row(new: Float32s, row: Index, width: Index) -> None:
-    """Have the cache bring what is shown of another row."""
-    fetch(new, row * width)
-    fetch(new, row * width + width - np.uint64(1))
+def _fetch(columns: Float32s, start: Index, length: Index) -> None:
+    """Have the cache bring some entries; more than two lines of it are seldom needed."""
+    fetch(columns, start)
+    fetch(columns, start + length - np.uint64(1))
 
 
 @inlined
