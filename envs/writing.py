@@ -61,52 +61,35 @@ TOLD_PER_SYMBOL = ("units", "requested", "achieved", "reason", "close", "fill_pr
 def observe(
     window: Float32s, current: Float32s, lookback_bars: Index, terms: Any, a: Floats, hs: Floats,
     clock: UInts, s: Floats, ms: Floats, first: Index, last: Index, n: Index, seen: Float32s,
-    shown: UInts,
+    shown: UInts, write: Any,
 ) -> None:  # fmt: skip
     """Write what the lanes ``first … last - 1`` see; their block begins at account ``n``.
+
+    Observation by observation, so that each goes through the cache once.
 
     Args:
         shown: Row at which the window ends that stands in ``seen`` already, ``SLIDE`` bars too far to
             the left, ``[accounts]``; empty if every window is to be written whole.
+        write: :func:`write_one`, or :func:`write_many`.
     """
     _look_at_account(terms, a, hs, s, ms, first, last)
-    _write(
-        window, current, np.uint64(lookback_bars), clock, s, ms, first, last, n, seen, shown,
-        terms.carries,
+    each, width = np.uint64(window.shape[1]), np.uint64(current.shape[1])
+    write(
+        window.reshape(-1), each, np.uint64(lookback_bars) * each, current.reshape(-1), width, clock, s,
+        ms, first, last, n, seen.reshape(-1), np.uint64(seen.shape[1]), shown, terms.carries,
     )  # fmt: skip
 
 
-@inlined
-def _write(
-    window: Float32s, current: Float32s, span: Index, clock: UInts, s: Floats, ms: Floats, first: Index,
-    last: Index, n: Index, seen: Float32s, shown: UInts, carries: bool,
-) -> None:  # fmt: skip
-    """Write observation by observation, so that each goes through the cache once."""
-    old, new, flat = window.reshape(-1), current.reshape(-1), seen.reshape(-1)
-    each, width = np.uint64(window.shape[1]), np.uint64(current.shape[1])
-    entries = np.uint64(seen.shape[1])
-    if len(ms) == 1:
-        _write_one(
-            old, each, span * each, new, width, clock, s, ms[0], first, last, n, flat, entries, shown,
-            carries,
-        )  # fmt: skip
-    else:
-        _write_many(
-            old, each, span * each, new, width, clock, s, ms, first, last, n, flat, entries, shown,
-            carries,
-        )  # fmt: skip
-
-
 @compiled_apart
-def _write_one(
+def write_one(
     old: Float32s, each: Index, length: Index, new: Float32s, width: Index, clock: UInts, s: Floats,
-    m: Floats, first: Index, last: Index, n: Index, flat: Float32s, entries: Index, shown: UInts,
+    ms: Floats, first: Index, last: Index, n: Index, flat: Float32s, entries: Index, shown: UInts,
     carries: bool,
 ) -> None:  # fmt: skip
     """Of one symbol. A loop over symbols inside, be it of one turn, takes the registers of the copy: a
-    step in a batch would take longer, so this is no case of :func:`_write_many`."""
+    step in a batch would take longer, so this is no case of :func:`write_many`."""
     stand_alone()
-    to, one = (n + first) * entries, np.uint64(1)
+    m, to, one = ms[0], (n + first) * entries, np.uint64(1)
     slides, fresh = shown.size > 0, SLIDE * each
     for j in range(first, last):
         ahead = clock[ROW + min(j + AHEAD, last - one)]
@@ -125,11 +108,12 @@ def _write_one(
 
 
 @compiled_apart
-def _write_many(
+def write_many(
     old: Float32s, each: Index, length: Index, new: Float32s, width: Index, clock: UInts, s: Floats,
     ms: Floats, first: Index, last: Index, n: Index, flat: Float32s, entries: Index, shown: UInts,
     carries: bool,
 ) -> None:  # fmt: skip
+    """Of several symbols."""
     stand_alone()
     to = (n + first) * entries
     for j in range(first, last):
