@@ -46,6 +46,8 @@ WINDOWED = 10
 EPISODES = Episodes(252, random_start=True)
 COSTS = Costs(2, 1, 50, 150, 10, fee_per_unit=0.005, minimum_fee=1.0, impact_bps=10.0, quadratic=1e-9)
 TERMS = ("all costs", "everything on")
+SLIDES = "window of 20, all costs"
+WHOLE = f"{SLIDES}, written whole"
 ALL_COSTS = {"costs": COSTS, "rules": Rules(2.0, no_trade_band=0.01, max_participation=0.1)}
 EVERYTHING = {
     "costs": COSTS,
@@ -122,16 +124,20 @@ class Ours:
 
     market: MarketEnv
     accounts: int = 0
+    whole: bool = False
 
     def __post_init__(self) -> None:
         self.market.action_space.seed(0)
         if self.accounts:
+            shape = (self.accounts, len(self.market.layout.entries))
+            buffers = (np.zeros(shape, np.float32), np.zeros(shape, np.float32))
             self.batch = MarketVectorEnv(
                 self.accounts,
                 market=self.market,
                 autoreset_mode=AutoresetMode.SAME_STEP,
                 copy=False,
                 infos=False,
+                buffers=buffers if self.whole else None,
             )
             self.batch.action_space.seed(0)
             self.actions = [self.batch.action_space.sample() for _ in range(16)]
@@ -265,7 +271,9 @@ def rows(
     for kind in ("compact", "window of 20"):
         for n in (256, 1024, 4096, 16384):
             copies = f"copy {entries[kind]} x{n}"
-            for name in (kind, f"{kind}, all costs", f"{kind}, everything on"):
+            for name in (kind, *(f"{kind}, {terms}" for terms in TERMS), WHOLE):
+                if not name.startswith(kind):
+                    continue
                 slower = f"{ratio(f'{kind} x{n}', f'{name} x{n}'):.2f}×" if name != kind else ""
                 share = f"{ratio(f'{name} x{n}', copies):.0%}"
                 lines.append([name, str(entries[kind]), f"{n:,}", rate(f"{name} x{n}"), share, slower])
@@ -307,6 +315,7 @@ def main() -> None:
     entries = {name: len(market.layout.entries) for name, market in ours.items()}
     for n in (256, 1024, 4096, 16384):
         runners |= {f"{name} x{n}": Ours(market, n) for name, market in ours.items()}
+        runners[f"{WHOLE} x{n}"] = Ours(ours[SLIDES], n, whole=True)
         runners |= {f"copy {k} x{n}": Copy(n, k) for k in set(entries.values())}
     runners |= {f"{name} x1": Ours(market.copy()) for name, market in ours.items()}
     runners |= {"30 assets x1": Ours(assets.copy()), "30 assets x1024": Ours(assets, 1024)}
