@@ -9,13 +9,14 @@ more room.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 
-from foretrade.envs.stage import NOWHERE
+from foretrade.envs.stage import NOWHERE, Market
 from foretrade.envs.writing import SLIDE
-from foretrade.markets.arrays import Float32s, UInts, writable
+from foretrade.markets.arrays import AnyArray, Float32s, Ints, UInts, writable
 
 PLACES = 64  # of an array in its memory; then it begins again at the first, and writes windows whole
 
@@ -28,6 +29,9 @@ class Screens:
         each: Entries of a bar of the window, if windows slide; 0 has them written whole.
         shown: For the kernel: which windows stand in the arrays (``Outcome.shown``).
         buffers: Arrays of the caller's instead, in which nothing slides.
+
+    Raises:
+        ValueError: The buffers do not serve.
 
     Attributes:
         side: Number of the array whose turn it is.
@@ -44,6 +48,8 @@ class Screens:
         self.shown, self._shape, self._step = shown, shape, each * int(SLIDE)
         self._places, self._are_callers = PLACES if each else 1, buffers is not None
         length = shape[0] * shape[1] + (self._places - 1) * self._step
+        if buffers is not None:
+            _check(buffers, shape)
         own = (np.zeros(length, dtype=np.float32), np.zeros(length, dtype=np.float32))
         self._memory = own if buffers is None else buffers
         self.side, self._at = 0, [0, 0]
@@ -100,6 +106,41 @@ class Screens:
         first, second = self._memory
         self._memory = writable(first), writable(second)
         self._lay_out()
+
+
+class LastSeen:
+    """What accounts that ended saw last, as Gymnasium tells it: an array with ``None`` for the others.
+
+    Args:
+        anew: Whether each time in a new array, which is made while a hundred accounts could step.
+    """
+
+    def __init__(self, accounts: int, *, anew: bool) -> None:
+        self._anew, self._which = anew, np.zeros(0, dtype=np.int64)
+        self._told: AnyArray = np.empty(accounts, dtype=object)
+
+    def told(self, which: Ints, shown: Iterable[Any]) -> AnyArray:
+        """The array, for what is ``shown`` of the accounts ``which``."""
+        if self._anew:
+            self._told = np.empty(len(self._told), dtype=object)
+        else:
+            self._told[self._which] = None
+            self._which = which.copy()
+        self._told[which] = np.fromiter(shown, dtype=object, count=len(which))
+        return self._told
+
+
+def sliding_entries(market: Market) -> int:
+    """Entries of a bar of the window, if it is long enough for a part of it to stay; else 0."""
+    return market.window.shape[1] if market.lookback_bars > SLIDE else 0
+
+
+def _check(buffers: tuple[Float32s, Float32s], shape: tuple[int, int]) -> None:
+    fit = [b.shape == shape and b.dtype == np.float32 and b.flags.carray for b in buffers]
+    if fit != [True, True] or np.shares_memory(*buffers):
+        raise ValueError(
+            f"buffers must be two different writable contiguous float32 arrays of shape {shape}"
+        )
 
 
 def _shielded(array: Float32s) -> Float32s:

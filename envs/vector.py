@@ -20,15 +20,15 @@ from foretrade.envs.behaviour import Behaviour, behaviour_of, target_bins
 from foretrade.envs.episodes import NO_WISH, check_places
 from foretrade.envs.market import MarketEnv
 from foretrade.envs.options import seed_list
-from foretrade.envs.screens import Screens
+from foretrade.envs.screens import LastSeen, Screens, sliding_entries
 from foretrade.envs.stage import NOBODY, STAGE, Outcome, Stage, new_outcome
-from foretrade.envs.writing import SLIDE, TOLD, TOLD_PER_SYMBOL
+from foretrade.envs.writing import TOLD, TOLD_PER_SYMBOL
 from foretrade.markets.accounts import Accounts, new_accounts
 from foretrade.markets.arrays import AnyArray, Bools, Float32s, Floats, writable
 from foretrade.markets.compiled import Packed, bound
 from foretrade.markets.trading import new_workspace
 
-MOST_ENDS = 64  # of episodes in a step, for the compiled call to begin the next ones itself
+MOST_ENDS = 64  # of episodes in a step, for the compiled call to begin the next ones
 Observations: TypeAlias = Any  # float32 [accounts, entries], or a dict of such arrays
 Step: TypeAlias = tuple[Observations, Floats, Bools, Bools, dict[str, Any]]
 
@@ -48,13 +48,13 @@ class MarketVectorEnv(gymnasium.vector.VectorEnv[Observations, AnyArray, AnyArra
         market: A market to copy; or give its arguments as keywords.
         copy: Whether each step returns new arrays. Without it observations are the environment's own
             memory, two arrays in turn that nobody else may write to: those of a step last until the
-            step after the next; rewards and flags last until the next.
+            step after the next; rewards, flags and final observations last until the next.
         infos: Whether ``infos`` hold an array per key of the single environment's info; without it
             they hold the last observations of ended episodes (``SAME_STEP``) and empty ``final_info``.
         threads: How many threads step the accounts; the bits do not depend on it.
         buffers: Two arrays ``[num_envs, entries]``, float32, to write observations into. What the
-            caller may write to, too, is written whole at each step; the environment's own arrays get
-            only the newest bars of a window (``foretrade.envs.screens``), which is faster.
+            caller may write to is written whole at each step, the environment's own arrays get only
+            the newest bars of a window (``foretrade.envs.screens``).
         counts: Whether to sum up what the accounts do, for :meth:`behaviour`; not with ``NEXT_STEP``,
             of which some steps are none.
     """
@@ -94,20 +94,17 @@ class MarketVectorEnv(gymnasium.vector.VectorEnv[Observations, AnyArray, AnyArra
         self._symbols = len(self.env.symbols)
         self._accounts = new_accounts(num_envs, self._symbols)
         bins = len(target_bins(self.env.actions)) if counts else 0
-        each = self._sliding_entries() if buffers is None else 0
+        each = sliding_entries(self.env.market) if buffers is None else 0
         shape = (num_envs, len(self.env.layout.entries))
-        lean = self.autoreset_mode is AutoresetMode.SAME_STEP and not infos and threads == 1
+        lean = self.autoreset_mode is AutoresetMode.SAME_STEP and threads == 1 and not infos
+        last = (min(num_envs, MOST_ENDS) if lean else 0, shape[1])
         self._outcome = new_outcome(
-            num_envs,
-            self._symbols,
-            tells=infos,
-            bins=bins,
-            slides=each > 0,
-            last=(min(num_envs, MOST_ENDS), shape[1]) if lean else (0, 0),
+            num_envs, self._symbols, tells=infos, bins=bins, slides=each > 0, last=last
         )
-        self._screens = Screens(shape, each, self._outcome.shown, _checked(buffers, shape))
+        self._screens = Screens(shape, each, self._outcome.shown, buffers)
         self._idle = np.repeat(self.env.market.limits[:, 0], self._symbols)
         self._ended, self._waiting = np.ones(num_envs, dtype=np.bool_), True
+        self._last = LastSeen(num_envs, anew=copy)
         self.begun = False  # becomes true with the first reset, which is everybody's
         self._share_out(threads)
 
@@ -245,10 +242,8 @@ class MarketVectorEnv(gymnasium.vector.VectorEnv[Observations, AnyArray, AnyArra
             which = over.nonzero()[0]
             last_seen = self._screens.seen.take(which, 0)
             self._begin(which, NO_WISH)
-        final: AnyArray = np.empty(self.num_envs, dtype=object)
         shown = map(self.env.layout.split, last_seen) if self.env.as_dict else last_seen
-        final[which] = np.fromiter(shown, dtype=object, count=len(which))
-        infos = self._infos()
+        final, infos = self._last.told(which, shown), self._infos()
         infos |= {"final_obs": final, "_final_obs": over, "final_info": last_infos, "_final_info": over}
         return *self._results(), infos
 
@@ -288,11 +283,6 @@ class MarketVectorEnv(gymnasium.vector.VectorEnv[Observations, AnyArray, AnyArra
         everyone = np.ones(self.num_envs, dtype=np.bool_)
         return values | {f"_{key}": everyone for key in values}
 
-    def _sliding_entries(self) -> int:
-        """Entries of a bar of the window, if it is long enough for a part of it to stay."""
-        market = self.env.market
-        return market.window.shape[1] if market.lookback_bars > SLIDE else 0
-
     def _share_out(self, threads: int) -> None:
         blocks = len(self._accounts.account)
         edges = np.linspace(0, blocks, min(threads, blocks) + 1).astype(int).tolist()
@@ -325,16 +315,3 @@ class MarketVectorEnv(gymnasium.vector.VectorEnv[Observations, AnyArray, AnyArra
         self._outcome = Outcome(*map(writable, self._outcome))
         self._screens.shown, self._ended = self._outcome.shown, writable(self._ended)
         self._share_out(self._threads)
-
-
-def _checked(
-    buffers: tuple[Float32s, Float32s] | None, shape: tuple[int, int]
-) -> tuple[Float32s, Float32s] | None:
-    if buffers is None:
-        return None
-    fit = [b.shape == shape and b.dtype == np.float32 and b.flags.carray for b in buffers]
-    if fit != [True, True] or np.shares_memory(*buffers):
-        raise ValueError(
-            f"buffers must be two different writable contiguous float32 arrays of shape {shape}"
-        )
-    return buffers
