@@ -12,7 +12,7 @@ from typing import Any
 
 from foretrade.markets.accounts import ALIVE, CALLED, CASH, ENTRY, EQUITY, ROW, RUINED, STATUS, UNITS
 from foretrade.markets.arrays import Floats, Index, UInts
-from foretrade.markets.compiled import compiled_part, compiled_phase, inlined
+from foretrade.markets.compiled import choose, compiled_part, compiled_phase, inlined
 from foretrade.markets.exchange import AT_DELISTING
 from foretrade.markets.reasons import DELISTING, MARGIN_CALL, RUIN, STOPPED, TOOK_PROFIT
 from foretrade.markets.trading import (
@@ -50,18 +50,18 @@ def stop_or_take(
         h, m = hs[i], ms[i]
         touched = 0
         for j in range(lanes):
-            entry, side = h[ENTRY + j], (1.0 if h[UNITS + j] > 0.0 else -1.0)
+            entry, side = h[ENTRY + j], choose(h[UNITS + j] > 0.0, 1.0, -1.0)
             stop = entry * (1.0 - side * m[STOP_LOSS + j])
             take = entry * (1.0 + side * m[TAKE_PROFIT + j])
             first, high, low = m[OPEN + j], m[HIGH + j], m[LOW + j]
-            worst, best = (low, high) if side > 0.0 else (high, low)
-            level = take if takes & (side * (best - take) >= 0.0) else 0.0
-            level = stop if stops & (side * (worst - stop) <= 0.0) else level
+            worst, best = choose(side > 0.0, low, high), choose(side > 0.0, high, low)
+            level = choose(takes & (side * (best - take) >= 0.0), take, 0.0)
+            level = choose(stops & (side * (worst - stop) <= 0.0), stop, level)
             gap = at_open & ((side * (first - stop) <= 0.0) | (side * (first - take) >= 0.0))
-            level = first if gap else level
+            level = choose(gap, first, level)
             trades = (h[UNITS + j] != 0.0) & (first == first)  # without a tradable bar the open is NaN
-            level = level if trades else 0.0
-            m[EXIT + j] = level if m[OUT + j] == 0.0 else m[EXIT + j]  # who is out keeps his price
+            level = choose(trades, level, 0.0)
+            m[EXIT + j] = choose(m[OUT + j] == 0.0, level, m[EXIT + j])  # who is out keeps his price
             touched += level > 0.0
         if touched > 0:
             for j in range(lanes):
@@ -99,7 +99,7 @@ def call_margin_inside(a: Floats, hs: Floats, s: Floats, ms: Floats, lanes: Inde
         h, m = hs[i], ms[i]
         for j in range(lanes):
             units = h[UNITS + j]
-            worst = m[LOW + j] if units > 0.0 else m[HIGH + j]
+            worst = choose(units > 0.0, m[LOW + j], m[HIGH + j])
             s[NET + j] += units * worst
             s[GROSS + j] += abs(units) * worst
     called = 0
@@ -140,8 +140,8 @@ def call_margin_at_close(a: Floats, hs: Floats, s: Floats, ms: Floats, lanes: In
     call_margin(a, hs, s, ms, lanes, terms.maintenance_margin, terms.compounds)
     for j in range(lanes):
         stands = a[STATUS + j] == ALIVE
-        a[EQUITY + j] = s[NET + j] if stands else a[CASH + j]
-        s[FILL_EQUITY + j] = s[FILL_EQUITY + j] if stands else a[CASH + j]
+        a[EQUITY + j] = choose(stands, s[NET + j], a[CASH + j])
+        s[FILL_EQUITY + j] = choose(stands, s[FILL_EQUITY + j], a[CASH + j])
 
 
 @inlined
