@@ -36,7 +36,7 @@ from foretrade.markets.trading import (
 @compiled_part
 def stop_or_take(
     a: Floats, hs: Floats, s: Floats, ms: Floats, lanes: Index, at_open: bool, stops: bool, takes: bool
-) -> None:
+) -> int:
     """Close positions whose stop or profit target was touched, and trade them no more in this step.
 
     Levels are fractions of the average entry price, from the decision in force; inf is none.
@@ -45,7 +45,11 @@ def stop_or_take(
         at_open: Whether to look at the open.
         stops: Whether to look inside the bar for stops.
         takes: Likewise for profit targets.
+
+    Returns:
+        How many positions had touched their profit target inside the bar, whether looked for or not.
     """
+    wins = 0
     for i in range(len(hs)):
         h, m = hs[i], ms[i]
         touched = 0
@@ -55,7 +59,8 @@ def stop_or_take(
             take = entry * (1.0 + side * m[TAKE_PROFIT + j])
             first, high, low = m[OPEN + j], m[HIGH + j], m[LOW + j]
             worst, best = choose(side > 0.0, low, high), choose(side > 0.0, high, low)
-            level = choose(takes & (side * (best - take) >= 0.0), take, 0.0)
+            wins_it = side * (best - take) >= 0.0
+            level = choose(takes & wins_it, take, 0.0)
             level = choose(stops & (side * (worst - stop) <= 0.0), stop, level)
             gap = at_open & ((side * (first - stop) <= 0.0) | (side * (first - take) >= 0.0))
             level = choose(gap, first, level)
@@ -63,10 +68,12 @@ def stop_or_take(
             level = choose(trades, level, 0.0)
             m[EXIT + j] = choose(m[OUT + j] == 0.0, level, m[EXIT + j])  # who is out keeps his price
             touched += level > 0.0
+            wins += trades & wins_it
         if touched > 0:
             for j in range(lanes):
                 if (m[EXIT + j] > 0.0) & (h[UNITS + j] != 0.0):
                     _exit(a, h, s, m, j)
+    return wins
 
 
 @inlined
@@ -93,6 +100,8 @@ def sell_delisted(
 def call_margin_inside(a: Floats, hs: Floats, s: Floats, ms: Floats, lanes: Index, terms: Any) -> None:
     """Check the margin with all longs at their low and all shorts at their high at once."""
     maintenance = terms.maintenance_margin
+    if (len(hs) == 1) & _all_stand(a, hs[0], ms[0], lanes, maintenance):
+        return
     for j in range(lanes):
         s[NET + j], s[GROSS + j] = a[CASH + j], 0.0
     for i in range(len(hs)):
@@ -114,6 +123,18 @@ def call_margin_inside(a: Floats, hs: Floats, s: Floats, ms: Floats, lanes: Inde
                 worst = m[LOW + j] if h[UNITS + j] > 0.0 else m[HIGH + j]
                 revalue(s, h, m, j, worst)
             _liquidate(a, hs, s, ms, j, s[NET + j])
+
+
+@compiled_phase
+def _all_stand(a: Floats, h: Floats, m: Floats, lanes: Index, maintenance: float) -> bool:
+    """Whether no margin is called of a symbol's positions, if it is all that the accounts hold."""
+    called = 0
+    for j in range(lanes):
+        units = h[UNITS + j]
+        worst = choose(units > 0.0, m[LOW + j], m[HIGH + j])
+        equity, gross = a[CASH + j] + units * worst, abs(units) * worst
+        called += (gross > 0.0) & ((equity <= 0.0) | (equity < maintenance * gross))
+    return called == 0
 
 
 @compiled_phase
