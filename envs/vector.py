@@ -129,10 +129,8 @@ class MarketVectorEnv(gymnasium.vector.VectorEnv[Observations, AnyArray, AnyArra
             raise ValueError("the first reset must reset every account")
         wish = self.env.wish(chosen)
         self._seed(mask, seed_list(seed, self.num_envs))
-        which = np.flatnonzero(mask)
-        self._begin(which, wish)
-        self._ended[which] = False
-        self._waiting, self.begun = bool(self._ended.any()), True
+        self._begin(np.flatnonzero(mask), wish)
+        self.begun = True
         return self._shown(), self._infos()
 
     def step(self, actions: AnyArray) -> Step:
@@ -156,11 +154,12 @@ class MarketVectorEnv(gymnasium.vector.VectorEnv[Observations, AnyArray, AnyArra
             np.copyto(rows, self._idle, where=self._ended[:, None])
         self._screens.turn()
         ended = self._advance(rows, self._ended if waiting else NOBODY)
-        if ended and self.autoreset_mode is AutoresetMode.SAME_STEP:
-            return self._same_step_outcome(ended)
-        if waiting or ended:
+        same_step = self.autoreset_mode is AutoresetMode.SAME_STEP
+        if waiting or (ended and not same_step):
             np.logical_or(self._outcome.terminated, self._outcome.truncated, out=self._ended)
             self._waiting = ended > 0
+        if ended and same_step:
+            return self._same_step_outcome(0 if waiting else ended)
         return *self._results(), self._infos()
 
     def describe(self) -> pd.DataFrame:
@@ -232,12 +231,12 @@ class MarketVectorEnv(gymnasium.vector.VectorEnv[Observations, AnyArray, AnyArra
             account, entry = divmod(-1 - done, rows.shape[1])
             raise InvalidAction(f"account {account}: {self.env.actions.complaint(rows[account], entry)}")
 
-    def _same_step_outcome(self, ended: int) -> Step:
+    def _same_step_outcome(self, begun: int) -> Step:
         done = self._outcome
         over, last_infos = done.terminated | done.truncated, self._infos()
         last_infos |= {key: over for key in last_infos if key.startswith("_")}
-        if ended <= len(done.over):  # the kernel has begun their next episodes
-            which, last_seen = done.over[:ended], done.last[:ended].copy()
+        if 0 < begun <= len(done.over):  # the kernel has begun their next episodes
+            which, last_seen = done.over[:begun], done.last[:begun].copy()
         else:
             which = over.nonzero()[0]
             last_seen = self._screens.seen.take(which, 0)
@@ -259,6 +258,8 @@ class MarketVectorEnv(gymnasium.vector.VectorEnv[Observations, AnyArray, AnyArra
 
     def _begin(self, which: AnyArray, wish: Floats) -> None:
         self._begins(self._stages[0].address, which, wish, self._screens.seen, self._screens.side)
+        self._ended[which] = False
+        self._waiting = bool(self._ended.any())
 
     def _seed(self, mask: Bools, seeds: list[int | None]) -> None:
         keys, episodes = self._accounts.get("key"), self._accounts.get("episode")

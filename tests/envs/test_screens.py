@@ -154,3 +154,21 @@ def test_only_the_newest_bars_are_written():
     old, new = (bars - 2) * each, 2 * each
     assert (seen[0, :old] == 77.0).all()
     assert (np.abs(seen[0, old : old + new]) <= 10.0).all()
+
+
+def test_who_was_waiting_begins_once_though_another_ends_in_that_step():
+    """A state of a batch of ``NEXT_STEP``, taken over by one of ``SAME_STEP``."""
+    market, hold = make_market(episodes=Episodes(5)), np.zeros((3, 1), np.float32)
+    waits = MarketVectorEnv(3, market=market, autoreset_mode=AutoresetMode.NEXT_STEP)
+    waits.reset(seed=0)
+    waits.step(hold)
+    waits.reset(options={"reset_mask": np.array([False, False, True])})
+    for _ in range(4):
+        waits.step(hold)
+    assert waits.state()["ended"].tolist() == [True, True, False]
+    lean = {"market": market, "autoreset_mode": AutoresetMode.SAME_STEP, "infos": False}
+    batch = MarketVectorEnv(3, **lean)
+    batch.set_state(waits.state())
+    ends = [(step[2] | step[3]).tolist() for step in (batch.step(hold) for _ in range(10))]
+    first, last = [False] * 5 + [True] + [False] * 4, [True] + [False] * 4 + [True] + [False] * 4
+    assert [list(account) for account in zip(*ends, strict=True)] == [first, first, last]
