@@ -18,6 +18,7 @@ from foretrade.markets.accounts import ALIVE, EPISODE, LANES, LENGTH, ROW, STATU
 from foretrade.markets.arrays import Bools, Float32s, Floats, Index, Ints, UInts
 from foretrade.markets.compiled import compiled, compiled_part, compiled_phase, inlined
 from foretrade.markets.trading import MARK, REWARD, STOP_LOSS, TAKE_PROFIT, TARGET
+from foretrade.markets.vectors import flat
 
 ROWS, ROWS32 = numba.float64[:, ::1], numba.float32[:, ::1]
 BEGIN = (numba.uint64, numba.int64[::1], numba.float64[::1], ROWS32, numba.int64)
@@ -223,7 +224,7 @@ def first_outside(actions: Floats, limits: Floats, symbols: int) -> int:
 @compiled_phase
 def _first_outside(actions: Floats, limits: Floats, symbols: int, first: Index, last: Index) -> int:
     """Number of the first entry of the blocks' actions that is outside its space, or −1."""
-    width, values = np.uint64(actions.shape[1]), actions.reshape(-1)
+    width, values = np.uint64(actions.shape[1]), flat(actions)
     begin, end = np.uint64(first * LANES), np.uint64(min(last * LANES, len(actions)))
     outside = 0
     for column in range(width):

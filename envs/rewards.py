@@ -12,7 +12,7 @@ import numpy as np
 
 from foretrade.markets.accounts import ALIVE, EQUITY, MEMORY, MEMORY2, PEAK, ROW, STATUS, STEPS, UNITS
 from foretrade.markets.arrays import Floats, Index, UInts
-from foretrade.markets.compiled import compiled_part, compiled_phase
+from foretrade.markets.compiled import choose, compiled_part, compiled_phase
 from foretrade.markets.trading import BASE, BEFORE, COST, MARK, NET, REWARD, TRADED
 
 RewardName: TypeAlias = Literal[
@@ -91,11 +91,9 @@ def pay(
 
     ``reference`` holds, per bar, the log return of the benchmark and the variance of each symbol.
     """
-    code, compounds, notional = terms.reward, terms.compounds, terms.notional
-    for j in range(lanes):
-        s[BASE + j] = s[BEFORE + j] if compounds else notional
-        s[NET + j] = (a[EQUITY + j] - s[BEFORE + j]) / s[BASE + j]
-        s[REWARD + j] = s[NET + j]
+    code = terms.reward
+    if (code != LOG_GROWTH) | (terms.turnover_penalty > 0.0):
+        _simple_return(a, s, lanes, terms.compounds, terms.notional)
     if (code == LOG_GROWTH) | (code == DRAWDOWN) | (code == EXCESS):
         _log_growth(a, s, lanes)
     if code == DIFFERENTIAL_SHARPE:
@@ -111,6 +109,14 @@ def pay(
             s[REWARD + j] -= reference[clock[ROW + j], np.uint64(0)]
     if terms.turnover_penalty > 0.0:
         _punish_turnover(s, lanes, terms.turnover_penalty)
+
+
+@compiled_part
+def _simple_return(a: Floats, s: Floats, lanes: Index, compounds: bool, notional: float) -> None:
+    for j in range(lanes):
+        s[BASE + j] = choose(compounds, s[BEFORE + j], notional)
+        s[NET + j] = (a[EQUITY + j] - s[BEFORE + j]) / s[BASE + j]
+        s[REWARD + j] = s[NET + j]
 
 
 @compiled_part

@@ -11,7 +11,7 @@ from foretrade.envs.behaviour import SUMS
 from foretrade.envs.writing import TOLD, TOLD_PER_SYMBOL
 from foretrade.markets import exchange
 from foretrade.markets.accounts import Accounts
-from foretrade.markets.arrays import AnyArray, Bools, Float32s, Floats, Index, Ints, UInts
+from foretrade.markets.arrays import AnyArray, Bools, Float32s, Floats, Ints, UInts, aligned
 from foretrade.markets.compiled import loader
 from foretrade.markets.trading import Workspace
 
@@ -85,7 +85,7 @@ class Outcome(NamedTuple):
 
 
 def new_outcome(
-    n: Index,
+    n: int,
     symbols: int,
     *,
     tells: bool,
@@ -106,7 +106,7 @@ def new_outcome(
     ends = np.zeros(n, dtype=np.bool_), np.zeros(n, dtype=np.bool_)
     shown = np.full((2, n if slides else 0), NOWHERE)
     over, seen = np.zeros(last[0], dtype=np.int64), np.zeros(last, dtype=np.float32)
-    return Outcome(np.zeros(n), *ends, told, sums, asked, shown, over, seen)
+    return Outcome(aligned(n), *ends, told, sums, asked, shown, over, seen)
 
 
 NOWHERE = np.uint64(2**63)

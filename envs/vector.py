@@ -24,7 +24,7 @@ from foretrade.envs.screens import LastSeen, Screens, sliding_entries
 from foretrade.envs.stage import NOBODY, STAGE, Outcome, Stage, new_outcome
 from foretrade.envs.writing import TOLD, TOLD_PER_SYMBOL
 from foretrade.markets.accounts import Accounts, new_accounts
-from foretrade.markets.arrays import AnyArray, Bools, Float32s, Floats, writable
+from foretrade.markets.arrays import AnyArray, Bools, Float32s, Floats, aligned, writable
 from foretrade.markets.compiled import Packed, bound
 from foretrade.markets.trading import new_workspace
 
@@ -291,7 +291,7 @@ class MarketVectorEnv(gymnasium.vector.VectorEnv[Observations, AnyArray, AnyArra
         self._shares = list(pairwise(edges))
         many = len(self._shares) > 1
         self._pool = ThreadPoolExecutor(len(self._shares)) if many else None
-        self._rows = np.zeros((self.num_envs, self._symbols * len(self.env.market.limits)))
+        self._rows = aligned(self.num_envs, self._symbols * len(self.env.market.limits))
         self._stages = [
             Packed(
                 STAGE,

@@ -28,10 +28,6 @@ from foretrade.markets.compiled import (
     compiled_apart,
     compiled_part,
     compiled_phase,
-    copy_eight,
-    copy_sixteen,
-    fetch,
-    fetch_to_write,
     inlined,
     stand_alone,
 )
@@ -50,6 +46,7 @@ from foretrade.markets.trading import (
     SEEN_UNREALISED,
     SEEN_WEIGHT,
 )
+from foretrade.markets.vectors import copy_eight, copy_sixteen, fetch, fetch_to_write, flat
 
 AHEAD = np.uint64(8)  # accounts; what is asked for so early is there when its turn comes
 SLIDE = np.uint64(2)  # bars that a window goes on from one use of an array to the next: there are two
@@ -75,15 +72,15 @@ def observe(
     _look_at_account(terms, a, hs, s, ms, first, last)
     each, width = np.uint64(window.shape[1]), np.uint64(current.shape[1])
     write(
-        window.reshape(-1), each, np.uint64(lookback_bars) * each, current.reshape(-1), width, clock, s,
-        ms, first, last, n, seen.reshape(-1), np.uint64(seen.shape[1]), shown, terms.carries,
+        flat(window), each, np.uint64(lookback_bars) * each, flat(current), width, clock, s, ms, first,
+        last, n, flat(seen), np.uint64(seen.shape[1]), shown, terms.carries,
     )  # fmt: skip
 
 
 @compiled_apart
 def write_one(
     old: Float32s, each: Index, length: Index, new: Float32s, width: Index, clock: UInts, s: Floats,
-    ms: Floats, first: Index, last: Index, n: Index, flat: Float32s, entries: Index, shown: UInts,
+    ms: Floats, first: Index, last: Index, n: Index, into: Float32s, entries: Index, shown: UInts,
     carries: bool,
 ) -> None:  # fmt: skip
     """Of one symbol. A loop over symbols inside, be it of one turn, takes the registers of the copy: a
@@ -96,35 +93,35 @@ def write_one(
         _fetch(new, ahead * width, width)
         if slides:
             _fetch(old, (ahead + one) * each - fresh, fresh)
-            _fetch_place(flat, to + AHEAD * entries, length - fresh, entries)
-        _write_columns(old, each, length, new, width, clock[ROW + j], flat, to, shown, n + j)
+            _fetch_place(into, to + AHEAD * entries, length - fresh, entries)
+        _write_columns(old, each, length, new, width, clock[ROW + j], into, to, shown, n + j)
         at = to + length + width
-        _write_position(m, j, flat, at)
+        _write_position(m, j, into, at)
         if carries:
-            flat[at + np.uint64(3)] = m[SEEN_PENDING + j]
+            into[at + np.uint64(3)] = m[SEEN_PENDING + j]
             at += one
-        _write_money(s, j, flat, at + np.uint64(3))
+        _write_money(s, j, into, at + np.uint64(3))
         to += entries
 
 
 @compiled_apart
 def write_many(
     old: Float32s, each: Index, length: Index, new: Float32s, width: Index, clock: UInts, s: Floats,
-    ms: Floats, first: Index, last: Index, n: Index, flat: Float32s, entries: Index, shown: UInts,
+    ms: Floats, first: Index, last: Index, n: Index, into: Float32s, entries: Index, shown: UInts,
     carries: bool,
 ) -> None:  # fmt: skip
     """Of several symbols."""
     stand_alone()
     to = (n + first) * entries
     for j in range(first, last):
-        _write_columns(old, each, length, new, width, clock[ROW + j], flat, to, shown, n + j)
+        _write_columns(old, each, length, new, width, clock[ROW + j], into, to, shown, n + j)
         at = to + length + width
         for i in range(np.uint64(len(ms))):
-            _write_position(ms[i], j, flat, at)
+            _write_position(ms[i], j, into, at)
             if carries:
-                flat[at + np.uint64(3)] = ms[i, SEEN_PENDING + j]
+                into[at + np.uint64(3)] = ms[i, SEEN_PENDING + j]
             at += np.uint64(4 if carries else 3)
-        _write_money(s, j, flat, at)
+        _write_money(s, j, into, at)
         to += entries
 
 
@@ -136,15 +133,15 @@ def _fetch(columns: Float32s, start: Index, length: Index) -> None:
 
 
 @inlined
-def _fetch_place(flat: Float32s, to: Index, tail: Index, entries: Index) -> None:
+def _fetch_place(into: Float32s, to: Index, tail: Index, entries: Index) -> None:
     """Have the cache bring the end of an observation, of which the rest stands there already."""
     for k in range(tail, entries, np.uint64(16)):
-        fetch_to_write(flat, to + k)
+        fetch_to_write(into, to + k)
 
 
 @inlined
 def _write_columns(
-    old: Float32s, each: Index, length: Index, new: Float32s, width: Index, row: Index, flat: Float32s,
+    old: Float32s, each: Index, length: Index, new: Float32s, width: Index, row: Index, into: Float32s,
     to: Index, shown: UInts, who: Index,
 ) -> None:  # fmt: skip
     """Copy the window that ends with a row, if any is shown, or what of it does not stand there already;
@@ -154,12 +151,12 @@ def _write_columns(
         stood, shown[who] = shown[who], row
         if stood + SLIDE == row:
             fresh = SLIDE * each
-            _copy(flat, to + length - fresh, old, end - fresh, fresh)
+            _copy(into, to + length - fresh, old, end - fresh, fresh)
         else:
-            _copy(flat, to, old, end - length, length)
+            _copy(into, to, old, end - length, length)
     elif length > 0:
-        _copy(flat, to, old, end - length, length)
-    _copy(flat, to + length, new, row * width, width)
+        _copy(into, to, old, end - length, length)
+    _copy(into, to + length, new, row * width, width)
 
 
 @inlined
@@ -190,16 +187,16 @@ def _copy_long(target: Float32s, to: Index, source: Float32s, start: Index, leng
 
 
 @inlined
-def _write_position(m: Floats, j: Index, flat: Float32s, to: Index) -> None:
-    flat[to] = m[SEEN_WEIGHT + j]
-    flat[to + np.uint64(1)] = m[SEEN_UNREALISED + j]
-    flat[to + np.uint64(2)] = m[SEEN_HELD + j]
+def _write_position(m: Floats, j: Index, into: Float32s, to: Index) -> None:
+    into[to] = m[SEEN_WEIGHT + j]
+    into[to + np.uint64(1)] = m[SEEN_UNREALISED + j]
+    into[to + np.uint64(2)] = m[SEEN_HELD + j]
 
 
 @inlined
-def _write_money(s: Floats, j: Index, flat: Float32s, to: Index) -> None:
-    flat[to] = s[SEEN_DRAWDOWN + j]
-    flat[to + np.uint64(1)] = s[SEEN_CASH + j]
+def _write_money(s: Floats, j: Index, into: Float32s, to: Index) -> None:
+    into[to] = s[SEEN_DRAWDOWN + j]
+    into[to + np.uint64(1)] = s[SEEN_CASH + j]
 
 
 @compiled_phase

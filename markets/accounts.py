@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from foretrade.markets.arrays import AnyArray, Floats, UInts
+from foretrade.markets.arrays import AnyArray, Floats, UInts, aligned
 
 LANES = 128
 
@@ -82,8 +82,8 @@ def new_accounts(count: int, symbols: int = 1) -> Accounts:
     """Accounts without money."""
     blocks = -(-count // LANES)
     return Accounts(
-        np.zeros((blocks, len(ACCOUNT_FIELDS) * LANES)),
-        np.zeros((blocks, symbols, len(HOLDING_FIELDS) * LANES)),
-        np.zeros((blocks, len(CLOCK_FIELDS) * LANES), dtype=np.uint64),
+        aligned(blocks, len(ACCOUNT_FIELDS) * LANES),
+        aligned(blocks, symbols, len(HOLDING_FIELDS) * LANES),
+        aligned(blocks, len(CLOCK_FIELDS) * LANES, dtype=np.uint64),
         count,
     )

@@ -17,12 +17,16 @@ Index: TypeAlias = int | np.uint64
 """Of compiled code; unsigned where it counts lanes, so that no index is tested for a negative value."""
 
 
-def aligned(*shape: int) -> Floats:
-    """An array that begins with a line of the cache: no vector and no row as long is in two."""
-    count, line = math.prod(shape), 64 // 8
-    memory = np.empty(count + line)
-    skipped = -(memory.ctypes.data // 8) % line
-    return memory[skipped : skipped + count].reshape(shape)
+LINE = 64  # bytes of the cache that come and go together
+
+
+def aligned(*shape: int, dtype: Any = np.float64) -> AnyArray:
+    """Zeros that begin with a line of the cache: no vector and no row as long is in two."""
+    size = math.prod(shape) * np.dtype(dtype).itemsize
+    memory = np.zeros(size + LINE, dtype=np.uint8)
+    skipped = -memory.ctypes.data % LINE
+    array: AnyArray = memory[skipped : skipped + size].view(dtype).reshape(shape)
+    return array
 
 
 def read_only(array: AnyArray) -> AnyArray:

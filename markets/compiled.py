@@ -11,8 +11,6 @@ from typing import Any, TypeVar
 
 import numba
 import numpy as np
-from llvmlite import ir
-from numba.core import cgutils
 from numba.core.cpu import CPUTargetOptions
 from numba.core.options import TargetOptions
 from numba.core.registry import cpu_target
@@ -202,57 +200,6 @@ def stand_alone(_context: Any) -> Any:
         return context.get_dummy_value()
 
     return numba.void(), build
-
-
-def _place(context: Any, builder: Any, kind: Any, array: Any, index: Any) -> Any:
-    """Address of an entry of a flat array."""
-    return builder.gep(context.make_array(kind)(context, builder, array).data, [index], inbounds=True)
-
-
-def _copier(count: int) -> Any:
-    pointer = ir.VectorType(ir.FloatType(), count).as_pointer()
-
-    @intrinsic  # type: ignore[untyped-decorator]
-    def copier(_context: Any, target: Any, to: Any, source: Any, start: Any) -> Any:
-        def build(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-            places = [
-                builder.bitcast(_place(context, builder, *one), pointer)
-                for one in zip(signature.args[::2], arguments[::2], arguments[1::2], strict=True)
-            ]
-            builder.store(builder.load(places[1], align=4), places[0], align=4)
-            return context.get_dummy_value()
-
-        return numba.void(target, numba.uint64, source, numba.uint64), build
-
-    return copier
-
-
-copy_eight, copy_sixteen = _copier(8), _copier(16)
-"""In compiled code: copy so many float32 of a flat array from ``start`` on into another, at once.
-
-Nothing is checked. LLVM would not join single copies: for all it knows the arrays overlap.
-"""
-
-
-def _fetcher(writes: int) -> Any:
-    byte, number = ir.IntType(8).as_pointer(), ir.IntType(32)
-    kind = ir.FunctionType(ir.VoidType(), [byte, number, number, number])
-
-    @intrinsic  # type: ignore[untyped-decorator]
-    def fetcher(_context: Any, array: Any, index: Any) -> Any:
-        def build(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-            place = builder.bitcast(_place(context, builder, signature.args[0], *arguments), byte)
-            prefetch = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0")
-            builder.call(prefetch, [place, *map(number, (writes, 3, 1))])  # stay near; data
-            return context.get_dummy_value()
-
-        return numba.void(array, numba.uint64), build
-
-    return fetcher
-
-
-fetch, fetch_to_write = _fetcher(0), _fetcher(1)
-"""In compiled code: have an entry of a flat array brought to the first cache, to read or to write it."""
 
 
 @intrinsic  # type: ignore[untyped-decorator]

@@ -7,6 +7,7 @@ from typing import Literal, NamedTuple, TypeAlias
 
 import numpy as np
 
+from foretrade.markets.arithmetic import ROUNDING
 from foretrade.markets.arrays import AnyArray, Bools, Floats, Ints, aligned
 from foretrade.markets.bars import Bars, DataError
 from foretrade.markets.costs import Costs, cost_rates
@@ -24,20 +25,14 @@ WEIGHTS, UNIT_TARGETS, DELTAS = range(3)
 SIZINGS: dict[Sizing, int] = {"weights": WEIGHTS, "units": UNIT_TARGETS, "deltas": DELTAS}
 
 PRICE_FIELDS = (
-    "mark",
-    "fill",
-    "valued",
-    "years",
-    "volume",
-    "open",
-    "high",
-    "low",
-)
-AT_MARK, AT_FILL, AT_VALUED, AT_YEARS, AT_VOLUME, AT_OPEN, AT_HIGH, AT_LOW = (
-    np.uint64(k) for k in range(len(PRICE_FIELDS))
-)
-EVENT_FIELDS = ("split", "dividend", "delisted")
-AT_SPLIT, AT_DIVIDEND, AT_DELISTING = (np.uint64(k) for k in range(len(EVENT_FIELDS)))
+    "mark", "fill", "valued", "years", "open", "inverse_fill", "inverse_volume", "volume_cap",
+)  # fmt: skip
+(
+    AT_MARK, AT_FILL, AT_VALUED, AT_YEARS, AT_OPEN, AT_INVERSE_FILL, AT_INVERSE_VOLUME, AT_VOLUME_CAP,
+) = (np.uint64(k) for k in range(len(PRICE_FIELDS)))  # fmt: skip
+EVENT_FIELDS = ("split", "dividend", "delisted", "high", "low")
+AT_SPLIT, AT_DIVIDEND, AT_DELISTING, AT_HIGH, AT_LOW = (np.uint64(k) for k in range(len(EVENT_FIELDS)))
+TINY = 1e-300  # stands for a volume of nothing where something is divided by it
 
 NUMBERS = (
     "max_leverage", "max_net", "no_trade_band", "lot_size", "minimum_order", "max_participation",
@@ -63,7 +58,8 @@ class Exchange(NamedTuple):
     Args:
         prices: ``[bars, symbols, len(PRICE_FIELDS)]``. ``mark`` is the last close, ``valued`` the one
             before; ``fill`` the price at which the step to a bar trades, NaN where a symbol cannot be
-            traded; ``open`` is NaN there too; ``years`` is the calendar time since the close before.
+            traded; ``open`` is NaN there too; ``years`` is the calendar time since the close before,
+            ``volume_cap`` how many units may trade in the bar.
         events: ``[bars, symbols, len(EVENT_FIELDS)]``.
         rates: Costs as fractions, ``[bars or 1, symbols, len(RATES)]``.
         terms: One record of :data:`TERMS`.
@@ -143,6 +139,20 @@ def listed_symbols(bars: Bars, rules: Rules) -> Bools:
     return listed
 
 
+def inverse_volume(volume: Floats) -> Floats:
+    """Inverse of the volume of bars: finite, so that nothing of it is nothing."""
+    inverse: Floats = 1.0 / np.maximum(volume, TINY)
+    return inverse
+
+
+def volume_cap(volume: Floats, rules: Rules) -> Floats:
+    """How many units bars of that volume let trade; whole lots, if there are lots."""
+    if rules.max_participation is None:
+        return np.full_like(volume, np.inf)
+    cap, lot = rules.max_participation * volume, rules.lot_size
+    return np.floor(cap / lot + ROUNDING) * lot if lot else cap
+
+
 def _check_impact(costs: Costs, rules: Rules, bars: Bars) -> None:
     if np.any(costs.impact_bps) and not (rules.max_participation or 2) <= 1:
         raise ValueError(
@@ -161,29 +171,31 @@ def _check_impact(costs: Costs, rules: Rules, bars: Bars) -> None:
 
 
 def _price_panel(bars: Bars, fill: Fill, rules: Rules, halted: Bools | None) -> Floats:
-    present, mark = bars.present, last_closes(bars)
+    present, mark, volume = bars.present, last_closes(bars), np.nan_to_num(bars.volume)
     panel = aligned(*mark.shape, len(PRICE_FIELDS))  # so that each row is one line
     panel[:, :, AT_MARK] = mark
     panel[:, :, AT_VALUED] = np.concatenate([mark[:1], mark[:-1]])
-    for field, values in ((AT_HIGH, bars.high), (AT_LOW, bars.low)):
-        panel[:, :, field] = np.where(present, values, mark)
     years = np.diff(bars.stamps, prepend=bars.stamps[:1]) / 1e9 / SECONDS_PER_YEAR
     panel[:, :, AT_YEARS] = years[:, None]
-    panel[:, :, AT_VOLUME] = np.nan_to_num(bars.volume)
+    panel[:, :, AT_INVERSE_VOLUME] = inverse_volume(volume)
+    panel[:, :, AT_VOLUME_CAP] = volume_cap(volume, rules)
     tradable = present if halted is None else present & ~_checked_mask(halted, present)
     panel[:, :, AT_OPEN] = np.where(tradable, bars.open, np.nan)
     if rules.max_participation is not None:
-        tradable = tradable & (panel[:, :, AT_VOLUME] > 0)
+        tradable = tradable & (volume > 0)
     prices = np.where(tradable, bars.open if fill == "next_open" else bars.close, np.nan)
     if fill == "same_close":  # the step to a bar trades in the bar before it
         prices = np.concatenate([prices[:1], prices[:-1]])
     panel[:, :, AT_FILL] = prices
+    panel[:, :, AT_INVERSE_FILL] = 1.0 / prices
     return panel
 
 
 def _event_panel(bars: Bars, rules: Rules) -> Floats:
-    delisted = _delisted(bars.present, rules.delist_after_bars)
-    return np.stack([bars.split, bars.dividend, delisted.astype(np.float64)], axis=2)
+    present, mark = bars.present, last_closes(bars)
+    extremes = (np.where(present, values, mark) for values in (bars.high, bars.low))
+    delisted = _delisted(present, rules.delist_after_bars)
+    return np.stack([bars.split, bars.dividend, delisted.astype(np.float64), *extremes], axis=2)
 
 
 def _checked_mask(halted: Bools, present: Bools) -> Bools:

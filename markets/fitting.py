@@ -5,8 +5,6 @@ from __future__ import annotations
 import math
 from typing import Any
 
-import numpy as np
-
 from foretrade.markets.accounts import PENDING, UNITS
 from foretrade.markets.arithmetic import ROUNDING, room_share
 from foretrade.markets.arrays import Floats, Index
@@ -29,37 +27,35 @@ from foretrade.markets.trading import (
     SHARE,
     TILT,
     VALUED,
-    VOLUME,
+    VOLUME_CAP,
 )
 
 
 @compiled_phase
 def cut_to_volume(hs: Floats, s: Floats, ms: Floats, lanes: Index, terms: Any) -> int:
     """Fix orders that are larger than the bar's volume allows at what it allows; how many."""
-    cuts, share, lot = 0, terms.max_participation, terms.lot_size
+    cuts = 0
     for i in range(len(hs)):
-        beyond = _beyond_volume(hs[i], s, ms[i], lanes, share, lot)
+        beyond = _beyond_volume(hs[i], s, ms[i], lanes)
         if beyond > 0:
-            _fix_at_volume(hs[i], s, ms[i], lanes, share, lot, terms.carries)
+            _fix_at_volume(hs[i], s, ms[i], lanes, terms.carries)
         cuts += beyond
     return cuts
 
 
 @compiled_phase
-def _beyond_volume(h: Floats, s: Floats, m: Floats, lanes: Index, share: float, lot: float) -> int:
+def _beyond_volume(h: Floats, s: Floats, m: Floats, lanes: Index) -> int:
     beyond = 0
     for j in range(lanes):
         order = m[GOAL + j] + m[TILT + j] * _equity_to_come(s, j) - h[UNITS + j]
-        beyond += _is_beyond(order, _cap(m[VOLUME + j], share, lot)) & (m[GOES + j] > 0.0)
+        beyond += _is_beyond(order, m[VOLUME_CAP + j]) & (m[GOES + j] > 0.0)
     return beyond
 
 
 @compiled_part
-def _fix_at_volume(
-    h: Floats, s: Floats, m: Floats, lanes: Index, share: float, lot: float, carries: bool
-) -> None:
+def _fix_at_volume(h: Floats, s: Floats, m: Floats, lanes: Index, carries: bool) -> None:
     for j in range(lanes):
-        held, cap = h[UNITS + j], _cap(m[VOLUME + j], share, lot)
+        held, cap = h[UNITS + j], m[VOLUME_CAP + j]
         order = m[GOAL + j] + m[TILT + j] * _equity_to_come(s, j) - held
         if _is_beyond(order, cap) & (m[GOES + j] > 0.0):
             m[GOAL + j] = held + math.copysign(cap, order)
@@ -67,15 +63,6 @@ def _fix_at_volume(
             m[GOES + j] = 1.0 if cap > 0.0 else 0.0
             m[REASON + j] += NO_VOLUME_LEFT
             h[PENDING + j] = order if carries else h[PENDING + j]
-
-
-@inlined
-def _cap(volume: float, share: float, lot: float) -> float:
-    """The most that a bar lets trade."""
-    cap: float = share * volume
-    whole = np.floor(cap / lot + ROUNDING) * lot
-    most: float = choose(lot > 0.0, whole, cap)
-    return most
 
 
 @inlined

@@ -13,9 +13,10 @@ import numpy as np
 
 from foretrade.markets.accounts import LANES
 from foretrade.markets.arrays import Floats, Index, Ints, aligned
-from foretrade.markets.compiled import compiled, compiled_part, fetch, fetch_to_write, inlined
+from foretrade.markets.compiled import compiled, compiled_part, inlined
 from foretrade.markets.exchange import (
     AT_FILL,
+    AT_INVERSE_FILL,
     AT_MARK,
     AT_VALUED,
     AT_YEARS,
@@ -41,6 +42,7 @@ from foretrade.markets.fused_loops import (
     trade,
 )
 from foretrade.markets.tally import TALLY_FIELDS, Record, hand_over
+from foretrade.markets.vectors import fetch, fetch_to_write
 
 GROUP = 8  # blocks; what is kept of more would not fit the second cache
 AHEAD = np.uint64(4)  # blocks; what is asked for so early is there when its turn comes
@@ -69,8 +71,7 @@ def new_group(blocks: int) -> Group:
     count = min(blocks, GROUP)
     place, fallen = np.arange(count + 1), np.zeros((count, 1), dtype=np.int64)
     books, tally = aligned(count + 1, len(BOOKS) * LANES), aligned(count, len(TALLY_FIELDS) * LANES)
-    books[...] = tally[...] = 0.0
-    return Group(books, place, fallen, tally, np.zeros(len(SCRATCH) * LANES))
+    return Group(books, place, fallen, tally, aligned(len(SCRATCH) * LANES))
 
 
 def can_fuse(exchange: Exchange, rows: range) -> bool:
@@ -194,10 +195,10 @@ def _carries(exchange: Exchange) -> bool:
 @inlined
 def _bar_at(exchange: Exchange, row: Index) -> Bar:
     prices, terms, only = exchange.prices, exchange.terms[0], np.uint64(0)
-    years, fill = prices[row, only, AT_YEARS], prices[row, only, AT_FILL]
+    price, years = prices[row, only], prices[row, only, AT_YEARS]
     rates = exchange.rates[row if len(exchange.rates) > 1 else only, only]
     return Bar(
-        prices[row, only, AT_VALUED], fill, 1.0 / fill, prices[row, only, AT_MARK],
+        price[AT_VALUED], price[AT_FILL], price[AT_INVERSE_FILL], price[AT_MARK],
         rates[0], rates[1], rates[2] * years, rates[3] * years, rates[4] * years,  # as costs.RATES
         terms.max_leverage, min(terms.max_leverage, terms.max_net), terms.no_trade_band,
     )  # fmt: skip

@@ -130,14 +130,14 @@ def _take_step(
     events: Floats, rates: Floats, terms: Any, tells: bool, accrue: Any, fill: Any, mark: Any,
 ) -> None:  # fmt: skip
     """The order of events."""
-    lay_out(a, clock, s, ms, lanes, prices, rates, terms)
+    lay_out(a, clock, ms, lanes, prices, events, rates, terms)
     if terms.fills == SAME_CLOSE:
-        lay_out_volume(clock, ms, lanes, prices, terms, 1)
+        lay_out_volume(clock, ms, lanes, prices, 1)
     _clear(a, hs, s, ms, lanes, terms)
     for moment in range(3):  # the close before, the open, the close
         if moment == NEXT_OPEN:
             if terms.fills == SAME_CLOSE:
-                lay_out_volume(clock, ms, lanes, prices, terms, 0)
+                lay_out_volume(clock, ms, lanes, prices, 0)
             if terms.has_actions:
                 _corporate_actions(a, hs, clock, s, ms, lanes, events, terms.sizing != WEIGHTS)
             accrue(a, hs, s, ms, lanes, terms)

@@ -6,25 +6,20 @@ from typing import Any
 
 import numpy as np
 
-from foretrade.markets.accounts import COST_SCALE, ROW
+from foretrade.markets.accounts import COST_SCALE, LANES, ROW
 from foretrade.markets.arrays import Floats, Index, UInts
-from foretrade.markets.compiled import choose, compiled_part, compiled_phase, inlined
+from foretrade.markets.compiled import compiled_part, compiled_phase, inlined
 from foretrade.markets.exchange import (
-    AT_FILL,
     AT_HIGH,
+    AT_INVERSE_VOLUME,
     AT_LOW,
-    AT_MARK,
-    AT_OPEN,
-    AT_VALUED,
-    AT_VOLUME,
-    AT_YEARS,
+    AT_VOLUME_CAP,
     PRICE_FIELDS,
 )
 from foretrade.markets.trading import (
     BORROW_RATE,
     FEE_PER_UNIT,
     FEE_RATE,
-    FILL,
     FINANCING_RATE,
     HALF_SPREAD,
     HIGH,
@@ -34,98 +29,81 @@ from foretrade.markets.trading import (
     LOW,
     MARK,
     MINIMUM_FEE,
-    NO_VOLUME,
-    OPEN,
     OUT,
     QUADRATIC,
-    VALUED,
-    VOLUME,
+    VOLUME_CAP,
     YEARS,
 )
+from foretrade.markets.vectors import flat, transpose_eight
+
+FIRST_PRICE = MARK  # the others follow, in the order of the panel
 
 
 @compiled_phase
 def lay_out(
-    a: Floats,
-    clock: UInts,
-    s: Floats,
-    ms: Floats,
-    lanes: Index,
-    prices: Floats,
-    rates: Floats,
+    a: Floats, clock: UInts, ms: Floats, lanes: Index, prices: Floats, events: Floats, rates: Floats,
     terms: Any,
-) -> None:
+) -> None:  # fmt: skip
     """Advance the clocks by a bar, and lay out its prices and costs."""
     one, last = np.uint64(1), np.uint64(prices.shape[0] - 1)
     for j in range(lanes):
         clock[ROW + j] = min(clock[ROW + j] + one, last)
-    symbols, has_volume = np.uint64(len(ms)), np.isfinite(terms.max_participation)
+    symbols = np.uint64(len(ms))
     for i in range(symbols):
         m = ms[i]
-        _lay_out_prices(clock, s, m, i, symbols, lanes, prices.reshape(-1), has_volume)
+        _lay_out_prices(clock, m, i, symbols, lanes, flat(prices))
         if terms.has_exits | terms.inside_margin:
             for j in range(lanes):
                 row = clock[ROW + j]
-                m[OPEN + j] = prices[row, i, AT_OPEN]
-                m[HIGH + j] = prices[row, i, AT_HIGH]
-                m[LOW + j] = prices[row, i, AT_LOW]
+                m[HIGH + j] = events[row, i, AT_HIGH]
+                m[LOW + j] = events[row, i, AT_LOW]
         for j in range(lanes):
             m[OUT + j] = 0.0
-        _lay_out_rates(a, clock, s, m, i, lanes, rates, terms.proportional)
+        _lay_out_rates(a, clock, m, i, lanes, rates, terms.proportional)
 
 
 @inlined
 def _lay_out_prices(
-    clock: UInts, s: Floats, m: Floats, i: Index, symbols: Index, lanes: Index, flat: Floats,
-    has_volume: bool,
-) -> None:  # fmt: skip
-    fields = np.uint64(len(PRICE_FIELDS))
-    for j in range(lanes):
+    clock: UInts, m: Floats, i: Index, symbols: Index, lanes: Index, panel: Floats
+) -> None:
+    """All fields of a bar: they stand in one line, which is read at once if there are lanes enough."""
+    fields, eight = np.uint64(len(PRICE_FIELDS)), np.uint64(8)
+    whole = lanes - lanes % eight
+    for j in range(np.uint64(0), whole, eight):
+        transpose_eight(
+            panel, clock, ROW + j, symbols * fields, i * fields, m, FIRST_PRICE + j, np.uint64(LANES)
+        )
+    for j in range(whole, lanes):
         at = (clock[ROW + j] * symbols + i) * fields
-        m[VALUED + j] = flat[at + AT_VALUED]
-        m[FILL + j] = flat[at + AT_FILL]
-        m[MARK + j] = flat[at + AT_MARK]
-        m[VOLUME + j] = flat[at + AT_VOLUME]
-        s[YEARS + j] = flat[at + AT_YEARS]  # the same of each symbol
-    if has_volume:
-        _invert_volume(m, lanes)
+        for k in range(fields):
+            m[FIRST_PRICE + k * np.uint64(LANES) + j] = panel[at + k]
 
 
 @compiled_part
-def lay_out_volume(
-    clock: UInts, ms: Floats, lanes: Index, prices: Floats, terms: Any, bars_back: int
-) -> None:
-    """Lay out the volume of so many bars before the clock's, if anybody asks for it."""
-    if np.isfinite(terms.max_participation):
-        for i in range(np.uint64(len(ms))):
-            m = ms[i]
-            for j in range(lanes):
-                m[VOLUME + j] = prices[clock[ROW + j] - np.uint64(bars_back), i, AT_VOLUME]
-            _invert_volume(m, lanes)
-
-
-@inlined
-def _invert_volume(m: Floats, lanes: Index) -> None:
-    for j in range(lanes):
-        inverse = 1.0 / m[VOLUME + j]
-        m[INVERSE_VOLUME + j] = choose(inverse < NO_VOLUME, inverse, NO_VOLUME)
+def lay_out_volume(clock: UInts, ms: Floats, lanes: Index, prices: Floats, bars_back: int) -> None:
+    """Lay out the volume of so many bars before the clock's."""
+    for i in range(np.uint64(len(ms))):
+        m = ms[i]
+        for j in range(lanes):
+            row = clock[ROW + j] - np.uint64(bars_back)
+            m[INVERSE_VOLUME + j] = prices[row, i, AT_INVERSE_VOLUME]
+            m[VOLUME_CAP + j] = prices[row, i, AT_VOLUME_CAP]
 
 
 @inlined
 def _lay_out_rates(
-    a: Floats, clock: UInts, s: Floats, m: Floats, i: Index, lanes: Index, rates: Floats,
-    proportional: bool,
-) -> None:  # fmt: skip
+    a: Floats, clock: UInts, m: Floats, i: Index, lanes: Index, rates: Floats, proportional: bool
+) -> None:
     """Costs at the account's level; those of every bar are alike, or each bar has its own."""
     if len(rates) > 1:
         for j in range(lanes):
             its = _rates_at(rates, clock[ROW + j], i)
-            _set_proportional(m, j, its, a[COST_SCALE + j], s[YEARS + j])
+            _set_proportional(m, j, its, a[COST_SCALE + j], m[YEARS + j])
             _set_others(m, j, its, a[COST_SCALE + j])
         return
     its = _rates_at(rates, np.uint64(0), i)
     for j in range(lanes):
-        _set_proportional(m, j, its, a[COST_SCALE + j], s[YEARS + j])
+        _set_proportional(m, j, its, a[COST_SCALE + j], m[YEARS + j])
     if not proportional:
         for j in range(lanes):
             _set_others(m, j, its, a[COST_SCALE + j])

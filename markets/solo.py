@@ -28,6 +28,7 @@ from foretrade.markets.trading import (
     HELD,
     INTEREST,
     INTEREST_RATE,
+    INVERSE_FILL,
     MARK,
     NET,
     OUT,
@@ -102,7 +103,7 @@ def _aim(a: Floats, h: Floats, s: Floats, m: Floats, lanes: Index, terms: Any) -
     max_leverage = terms.max_leverage
     for j in range(lanes):
         price, base, weight = m[VALUED + j], s[BASE + j], m[TARGET + j]
-        units, inverse = h[UNITS + j], 1.0 / price
+        units, inverse = h[UNITS + j], m[INVERSE_FILL + j]
         trades = (a[STATUS + j] == ALIVE) & (m[OUT + j] == 0.0)
         tilt = choose(compounds, weight * inverse, 0.0)
         goal = choose(compounds, 0.0, weight * base * inverse)

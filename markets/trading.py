@@ -5,12 +5,11 @@ from __future__ import annotations
 import math
 from typing import NamedTuple
 
-import numpy as np
-
 from foretrade.markets.accounts import CASH, ENTRY, HELD_BARS, LANES, PENDING, UNITS, offsets
 from foretrade.markets.arithmetic import cash_after, cost_rate
-from foretrade.markets.arrays import Floats, Index
+from foretrade.markets.arrays import Floats, Index, aligned
 from foretrade.markets.compiled import choose, compiled_part, inlined
+from foretrade.markets.exchange import PRICE_FIELDS
 
 FLOWS = (
     "fill_equity", "price_pnl", "dividend", "fee", "spread", "impact",
@@ -19,12 +18,12 @@ FLOWS = (
 WORK_FIELDS = (
     *FLOWS, "reward",
     "before", "base", "after", "limit", "band", "cost", "slope", "gross", "net", "frozen", "frozen_net",
-    "held", "share", "fixed", "crowded", "years", "inverse_base", "seen_drawdown",
+    "held", "share", "fixed", "crowded", "inverse_base", "seen_drawdown",
     "seen_cash",
 )  # fmt: skip
 QUOTE_FIELDS = (
     "requested", "achieved", "reason", "target", "stop_loss", "take_profit",
-    "valued", "mark", "fill", "open", "high", "low", "inverse_volume", "volume", "out",
+    *PRICE_FIELDS, "high", "low", "out",
     "weight", "goal", "tilt", "goes", "kept", "order", "exit", "inverse",
     "fee_rate", "half_spread", "borrow_rate", "financing_rate", "interest_rate",
     "fee_per_unit", "minimum_fee", "impact_rate", "quadratic",
@@ -34,18 +33,16 @@ QUOTE_FIELDS = (
 (
     FILL_EQUITY, PRICE_PNL, DIVIDEND, FEE, SPREAD, IMPACT, BORROW, FINANCING, INTEREST, TRADED, REWARD,
     BEFORE, BASE, AFTER, LIMIT, BAND, COST, SLOPE, GROSS, NET, FROZEN, FROZEN_NET,
-    HELD, SHARE, FIXED, CROWDED, YEARS, INVERSE_BASE, SEEN_DRAWDOWN, SEEN_CASH,
+    HELD, SHARE, FIXED, CROWDED, INVERSE_BASE, SEEN_DRAWDOWN, SEEN_CASH,
 ) = offsets(len(WORK_FIELDS))  # fmt: skip
 (
     REQUESTED, ACHIEVED, REASON, TARGET, STOP_LOSS, TAKE_PROFIT,
-    VALUED, MARK, FILL, OPEN, HIGH, LOW, INVERSE_VOLUME, VOLUME, OUT,
+    MARK, FILL, VALUED, YEARS, OPEN, INVERSE_FILL, INVERSE_VOLUME, VOLUME_CAP, HIGH, LOW, OUT,
     WEIGHT, GOAL, TILT, GOES, KEPT, ORDER, EXIT, INVERSE,
     FEE_RATE, HALF_SPREAD, BORROW_RATE, FINANCING_RATE, INTEREST_RATE,
     FEE_PER_UNIT, MINIMUM_FEE, IMPACT_RATE, QUADRATIC,
     SEEN_WEIGHT, SEEN_UNREALISED, SEEN_HELD, SEEN_PENDING,
 ) = offsets(len(QUOTE_FIELDS))  # fmt: skip
-
-NO_VOLUME = 1e300  # inverse of the volume of a bar without any: finite, so that nothing of it is nothing
 
 
 class Workspace(NamedTuple):
@@ -70,7 +67,7 @@ class Workspace(NamedTuple):
 
 def new_workspace(symbols: int) -> Workspace:
     """An empty workspace."""
-    return Workspace(np.zeros(len(WORK_FIELDS) * LANES), np.zeros((symbols, len(QUOTE_FIELDS) * LANES)))
+    return Workspace(aligned(len(WORK_FIELDS) * LANES), aligned(symbols, len(QUOTE_FIELDS) * LANES))
 
 
 @inlined

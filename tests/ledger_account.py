@@ -10,7 +10,13 @@ from hypothesis import strategies as st
 from foretrade.markets import ledger
 from foretrade.markets.accounts import new_accounts
 from foretrade.markets.costs import FREE, Costs
-from foretrade.markets.exchange import EVENT_FIELDS, PRICE_FIELDS, make_exchange
+from foretrade.markets.exchange import (
+    EVENT_FIELDS,
+    PRICE_FIELDS,
+    inverse_volume,
+    make_exchange,
+    volume_cap,
+)
 from foretrade.markets.rules import Rules
 from foretrade.markets.synthetic import random_walk
 from foretrade.markets.trading import QUOTE_FIELDS, WORK_FIELDS, new_workspace
@@ -69,6 +75,9 @@ class Account:
             "dividend": 0.0,
             "delisted": 0.0,
         } | bar
+        values["inverse_fill"] = 1.0 / np.asarray(fill)
+        values["inverse_volume"] = inverse_volume(values["volume"])
+        values["volume_cap"] = volume_cap(np.asarray(values["volume"], dtype=np.float64), self.rules)
         for k, name in enumerate(PRICE_FIELDS):
             self.exchange.prices[1, :, k] = values[name]
         for k, name in enumerate(EVENT_FIELDS):

@@ -1,0 +1,129 @@
+"""In compiled code: vectors of values, where LLVM does not find them by itself."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numba
+from llvmlite import ir
+from numba.core import cgutils
+from numba.extending import intrinsic
+from numba.np.arrayobj import populate_array
+
+
+def _place(context: Any, builder: Any, kind: Any, array: Any, index: Any) -> Any:
+    """Address of an entry of a flat array."""
+    return builder.gep(context.make_array(kind)(context, builder, array).data, [index], inbounds=True)
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def flat(_context: Any, array: Any) -> Any:
+    """In compiled code: a C-contiguous array as one of one dimension; ``reshape`` looks at it first."""
+    if array.layout != "C":
+        return None
+    line = array.copy(ndim=1)
+
+    def build(context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
+        given, made = (context.make_array(kind) for kind in (array, line))
+        old, new = given(context, builder, arguments[0]), made(context, builder)
+        size = old.nitems
+        populate_array(new, old.data, [size], [old.itemsize], old.itemsize, old.meminfo, old.parent)
+        return new._getvalue()
+
+    return line(array), build
+
+
+def _copier(count: int) -> Any:
+    pointer = ir.VectorType(ir.FloatType(), count).as_pointer()
+
+    @intrinsic  # type: ignore[untyped-decorator]
+    def copier(_context: Any, target: Any, to: Any, source: Any, start: Any) -> Any:
+        def build(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+            places = [
+                builder.bitcast(_place(context, builder, *one), pointer)
+                for one in zip(signature.args[::2], arguments[::2], arguments[1::2], strict=True)
+            ]
+            builder.store(builder.load(places[1], align=4), places[0], align=4)
+            return context.get_dummy_value()
+
+        return numba.void(target, numba.uint64, source, numba.uint64), build
+
+    return copier
+
+
+copy_eight, copy_sixteen = _copier(8), _copier(16)
+"""In compiled code: copy so many float32 of a flat array from ``start`` on into another, at once.
+
+Nothing is checked. LLVM would not join single copies: for all it knows the arrays overlap.
+"""
+
+
+def _fetcher(writes: int) -> Any:
+    byte, number = ir.IntType(8).as_pointer(), ir.IntType(32)
+    kind = ir.FunctionType(ir.VoidType(), [byte, number, number, number])
+
+    @intrinsic  # type: ignore[untyped-decorator]
+    def fetcher(_context: Any, array: Any, index: Any) -> Any:
+        def build(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+            place = builder.bitcast(_place(context, builder, signature.args[0], *arguments), byte)
+            prefetch = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0")
+            builder.call(prefetch, [place, *map(number, (writes, 3, 1))])  # stay near; data
+            return context.get_dummy_value()
+
+        return numba.void(array, numba.uint64), build
+
+    return fetcher
+
+
+fetch, fetch_to_write = _fetcher(0), _fetcher(1)
+"""In compiled code: have an entry of a flat array brought to the first cache, to read or to write it."""
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def transpose_eight(
+    _context: Any, source: Any, clock: Any, first: Any, scale: Any, offset: Any, target: Any, to: Any,
+    pitch: Any,
+) -> Any:  # fmt: skip
+    """In compiled code: lay out eight values of each of eight lanes, field by field.
+
+    Those of lane ``k`` stand in ``source`` from ``clock[first + k] * scale + offset`` on; its value
+    ``f`` goes to ``target[to + f * pitch + k]``. Flat arrays of float64, the clock of uint64. Nothing is
+    checked.
+    """
+    kinds = (source, clock, numba.uint64, numba.uint64, numba.uint64, target, numba.uint64, numba.uint64)
+
+    def build(context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
+        values, rows, start, factor, shift, into, at, distance = arguments
+        eight = ir.VectorType(ir.DoubleType(), 8)
+        word = start.type
+
+        def place(kind: Any, array: Any, index: Any) -> Any:
+            return builder.bitcast(_place(context, builder, kind, array, index), eight.as_pointer())
+
+        lanes = []
+        for k in range(8):
+            row = builder.load(_place(context, builder, clock, rows, builder.add(start, word(k))))
+            begin = builder.add(builder.mul(row, factor), shift)
+            lanes.append(builder.load(place(source, values, begin), align=8))
+        for step, chosen in TRANSPOSING:
+            for k in range(8):
+                if k & step == 0:
+                    pair = lanes[k], lanes[k + step]
+                    lanes[k], lanes[k + step] = (builder.shuffle_vector(*pair, mask) for mask in chosen)
+        for f, field in enumerate(lanes):
+            begin = builder.add(at, builder.mul(distance, word(f)))
+            builder.store(field, place(target, into, begin), align=8)
+        return context.get_dummy_value()
+
+    return numba.void(*kinds), build
+
+
+def _masks(step: int) -> tuple[Any, Any]:
+    """Which entries of two vectors come first and which second, if blocks of ``step`` change places."""
+    kind = ir.VectorType(ir.IntType(32), 8)
+    low = [p if p & step == 0 else 8 + (p ^ step) for p in range(8)]
+    high = [p | step if p & step == 0 else 8 + p for p in range(8)]
+    return kind(low), kind(high)
+
+
+TRANSPOSING = [(step, _masks(step)) for step in (1, 2, 4)]
