@@ -12,7 +12,7 @@ from foretrade.envs.actions import GRID, SIMPLEX
 from foretrade.envs.behaviour import count
 from foretrade.envs.episodes import NO_WISH
 from foretrade.envs.stage import NOWHERE, Stage, stage_at
-from foretrade.envs.writing import forget, observe, tell, write_many, write_one
+from foretrade.envs.writing import forget, observe, tell
 from foretrade.markets import exchange, ledger
 from foretrade.markets.accounts import ALIVE, EPISODE, LANES, LENGTH, ROW, STATUS, STEPS
 from foretrade.markets.arrays import Bools, Float32s, Floats, Index, Ints, UInts
@@ -26,8 +26,6 @@ ADVANCE = (numba.uint64, ROWS, numba.bool_[::1], ROWS32, numba.int64, numba.int6
 ADVANCE_ONE = (numba.uint64, ROWS, ROWS32)
 """Types of what :func:`begin`, :func:`advance` and :func:`advance_one` take."""
 
-ALONE = 1
-
 
 @compiled
 def begin(address: int, which: Ints, wish: Floats, seen: Float32s, side: int) -> None:
@@ -40,30 +38,23 @@ def begin(address: int, which: Ints, wish: Floats, seen: Float32s, side: int) ->
         seen: ``[accounts, entries]``; the accounts write their own rows of it.
         side: Which of the two arrays it is a part of, in which windows slide.
     """
-    _begin_each(stage_at(address), which, wish, seen, side, None)
-
-
-@compiled
-def begin_symbol(address: int, which: Ints, wish: Floats, seen: Float32s, side: int) -> None:
-    """The same where there is one symbol."""
-    _begin_each(stage_at(address), which, wish, seen, side, ALONE)
+    _begin_each(stage_at(address), which, wish, seen, side)
 
 
 @compiled_part
-def _begin_each(stage: Stage, which: Ints, wish: Floats, seen: Float32s, side: int, alone: Any) -> None:
-    """``alone`` is ``None`` where there are several symbols: what is never called is not compiled."""
+def _begin_each(stage: Stage, which: Ints, wish: Floats, seen: Float32s, side: int) -> None:
     first = 0
     while first < len(which):
         last = first + 1
         while last < len(which) and which[last] == which[last - 1] + 1 and which[last] % LANES > 0:
             last += 1
-        _begin(stage, np.uint64(which[first]), np.uint64(last - first), wish, seen, side, alone)
+        _begin(stage, np.uint64(which[first]), np.uint64(last - first), wish, seen, side)
         first = last
 
 
 @compiled_phase
 def _begin(
-    stage: Stage, n: Index, count: Index, wish: Floats, seen: Float32s, side: int, alone: Any
+    stage: Stage, n: Index, count: Index, wish: Floats, seen: Float32s, side: int
 ) -> None:  # fmt: skip
     market, accounts, (s, ms), outcome = stage
     block, lane, terms = n // np.uint64(LANES), n % np.uint64(LANES), market.terms[0]
@@ -76,10 +67,9 @@ def _begin(
             outcome.shown[side, first + j] = NOWHERE  # whatever stood there is of another episode
         for i in range(len(hs)):
             ms[i, MARK + j] = market.prices[clock[ROW + j], i, exchange.AT_MARK]
-    write = write_many if alone is None else write_one
     observe(
         market.window, market.current, market.lookback_bars, terms,
-        a, hs, clock, s, ms, lane, end, first, seen, outcome.shown[side], write,
+        a, hs, clock, s, ms, lane, end, first, seen, outcome.shown[side],
     )  # fmt: skip
     if outcome.told.size > 0:
         for j in range(lane, end):
@@ -104,9 +94,7 @@ def advance(
         How many episodes ended; or, if entry ``k`` of ``actions`` is outside its space, ``−1 − k``, and
         nothing has happened.
     """
-    return _advance_blocks(
-        stage_at(address), actions, restart, seen, side, first, last, ledger.step, write_many, None
-    )
+    return _advance_blocks(stage_at(address), actions, restart, seen, side, first, last, ledger.step)
 
 
 @compiled
@@ -114,27 +102,25 @@ def advance_symbol(
     address: int, actions: Floats, restart: Bools, seen: Float32s, side: int, first: Index, last: Index
 ) -> int:
     """The same where there is one symbol."""
-    return _advance_blocks(
-        stage_at(address), actions, restart, seen, side, first, last, ledger.step_one, write_one, ALONE
-    )
+    return _advance_blocks(stage_at(address), actions, restart, seen, side, first, last, ledger.step_one)
 
 
 @compiled
 def advance_one(address: int, actions: Floats, seen: Float32s) -> int:
     """The same for a stage's only account, in a third of the time: the code is short."""
-    return _advance_one(stage_at(address), actions, seen, ledger.step, write_many)
+    return _advance_one(stage_at(address), actions, seen, ledger.step)
 
 
 @compiled
 def advance_one_symbol(address: int, actions: Floats, seen: Float32s) -> int:
     """The same where there is one symbol."""
-    return _advance_one(stage_at(address), actions, seen, ledger.step_one, write_one)
+    return _advance_one(stage_at(address), actions, seen, ledger.step_one)
 
 
 @inlined
 def _advance_blocks(
     stage: Stage, actions: Floats, restart: Bools, seen: Float32s, side: int, first: Index, last: Index,
-    step: Any, write: Any, alone: Any,
+    step: Any,
 ) -> int:  # fmt: skip
     accounts, outcome, symbols = stage.accounts, stage.outcome, len(stage.work.quotes)
     bad = _first_outside(actions, stage.market.limits, symbols, first, last)
@@ -143,7 +129,7 @@ def _advance_blocks(
     ended = 0
     for block in range(np.uint64(first), np.uint64(last)):
         lanes, n = ledger.lanes_of(accounts, block), block * np.uint64(LANES)
-        done = _advance(stage, block, lanes, actions, seen, side, step, write)
+        done = _advance(stage, block, lanes, actions, seen, side, step)
         if (done > 0) & (len(outcome.over) > 0):
             _note(outcome, ended, n, lanes)
         ended += done
@@ -156,11 +142,11 @@ def _advance_blocks(
                 ended -= int(outcome.terminated[who] | outcome.truncated[who])
                 outcome.rewards[who] = 0.0
                 outcome.terminated[who] = outcome.truncated[who] = False
-                _begin(stage, who, np.uint64(1), NO_WISH, seen, side, alone)
+                _begin(stage, who, np.uint64(1), NO_WISH, seen, side)
     elif 0 < ended <= len(outcome.over):
         which = outcome.over[:ended]
         _keep(which, seen, outcome.last)
-        _begin_each(stage, which, NO_WISH, seen, side, alone)
+        _begin_each(stage, which, NO_WISH, seen, side)
     return int(ended)
 
 
@@ -183,17 +169,16 @@ def _note(outcome: Any, known: int, n: Index, lanes: Index) -> None:
 
 
 @inlined
-def _advance_one(stage: Stage, actions: Floats, seen: Float32s, step: Any, write: Any) -> int:
+def _advance_one(stage: Stage, actions: Floats, seen: Float32s, step: Any) -> int:
     bad = _first_outside(actions, stage.market.limits, len(stage.work.quotes), 0, 1)
     if bad >= 0:
         return -1 - bad
-    return _advance(stage, np.uint64(0), np.uint64(1), actions, seen, 0, step, write)
+    return _advance(stage, np.uint64(0), np.uint64(1), actions, seen, 0, step)
 
 
 @inlined
 def _advance(
     stage: Stage, block: Index, lanes: Index, actions: Floats, seen: Float32s, side: int, step: Any,
-    write: Any,
 ) -> int:  # fmt: skip
     market, accounts, (s, ms), outcome = stage
     none, n, terms, prices = np.uint64(0), block * np.uint64(LANES), market.terms[0], market.prices
@@ -208,7 +193,7 @@ def _advance(
     ended = _finish(a, clock, s, lanes, n, outcome.rewards, outcome.terminated, outcome.truncated)
     observe(
         market.window, market.current, market.lookback_bars, terms,
-        a, hs, clock, s, ms, none, lanes, n, seen, outcome.shown[side], write,
+        a, hs, clock, s, ms, none, lanes, n, seen, outcome.shown[side],
     )  # fmt: skip
     if tells:
         tell(prices, a, hs, clock, s, ms, none, lanes, n, outcome.told)

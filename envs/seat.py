@@ -45,7 +45,7 @@ class Seat:
         self.action, self._row, self._alone = self.actions[0], self.told[0], symbols == 1
         self._seen = np.zeros(self.shape, dtype=np.float32)
         self.seen: Float32s = self._seen[0]
-        self._begin = bound(kernel.begin_symbol if self._alone else kernel.begin, *kernel.BEGIN)
+        self._begin = bound(kernel.begin, *kernel.BEGIN)
         advance_one = kernel.advance_one_symbol if self._alone else kernel.advance_one
         step = bound(advance_one, *kernel.ADVANCE_ONE)
         advance = partial(step, self._stage.address, self.actions, self._seen)

@@ -300,7 +300,7 @@ class MarketVectorEnv(gymnasium.vector.VectorEnv[Observations, AnyArray, AnyArra
             for _ in self._shares
         ]
         one = self._symbols == 1
-        self._begins = bound(kernel.begin_symbol if one else kernel.begin, *kernel.BEGIN)
+        self._begins = bound(kernel.begin, *kernel.BEGIN)
         advance = kernel.advance_symbol if one else kernel.advance
         self._advances = bound(advance, *kernel.ADVANCE)
 

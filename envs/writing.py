@@ -46,9 +46,14 @@ from foretrade.markets.trading import (
     SEEN_UNREALISED,
     SEEN_WEIGHT,
 )
-from foretrade.markets.vectors import copy_eight, copy_sixteen, fetch, fetch_to_write, flat
+from foretrade.markets.vectors import (
+    copy_eight,
+    copy_sixteen,
+    flat,
+    spread_four,
+    spread_two,
+)
 
-AHEAD = np.uint64(8)  # accounts; what is asked for so early is there when its turn comes
 SLIDE = np.uint64(2)  # bars that a window goes on from one use of an array to the next: there are two
 TOLD = ("row", "market", "cash", "equity", "cost_scale", *FLOWS)
 TOLD_PER_SYMBOL = ("units", "requested", "achieved", "reason", "close", "fill_price")
@@ -58,118 +63,99 @@ TOLD_PER_SYMBOL = ("units", "requested", "achieved", "reason", "close", "fill_pr
 def observe(
     window: Float32s, current: Float32s, lookback_bars: Index, terms: Any, a: Floats, hs: Floats,
     clock: UInts, s: Floats, ms: Floats, first: Index, last: Index, n: Index, seen: Float32s,
-    shown: UInts, write: Any,
+    shown: UInts,
 ) -> None:  # fmt: skip
     """Write what the lanes ``first … last - 1`` see; their block begins at account ``n``.
-
-    Observation by observation, so that each goes through the cache once.
 
     Args:
         shown: Row at which the window ends that stands in ``seen`` already, ``SLIDE`` bars too far to
             the left, ``[accounts]``; empty if every window is to be written whole.
-        write: :func:`write_one`, or :func:`write_many`.
     """
     _look_at_account(terms, a, hs, s, ms, first, last)
-    each, width = np.uint64(window.shape[1]), np.uint64(current.shape[1])
-    write(
-        flat(window), each, np.uint64(lookback_bars) * each, flat(current), width, clock, s, ms, first,
-        last, n, flat(seen), np.uint64(seen.shape[1]), shown, terms.carries,
-    )  # fmt: skip
+    write(window, current, lookback_bars, clock, s, ms, first, last, n, seen, shown, terms.carries)
 
 
 @compiled_apart
-def write_one(
-    old: Float32s, each: Index, length: Index, new: Float32s, width: Index, clock: UInts, s: Floats,
-    ms: Floats, first: Index, last: Index, n: Index, into: Float32s, entries: Index, shown: UInts,
-    carries: bool,
+def write(
+    window: Float32s, current: Float32s, lookback_bars: Index, clock: UInts, s: Floats, ms: Floats,
+    first: Index, last: Index, n: Index, seen: Float32s, shown: UInts, carries: bool,
 ) -> None:  # fmt: skip
-    """Of one symbol. A loop over symbols inside, be it of one turn, takes the registers of the copy: a
-    step in a batch would take longer, so this is no case of :func:`write_many`."""
+    """What is shown of the market, of each position, and of the money, each in a loop of its own: one
+    loop over it all would keep most of what it needs on the stack."""
     stand_alone()
-    m, to, one = ms[0], (n + first) * entries, np.uint64(1)
-    slides, fresh = shown.size > 0, SLIDE * each
-    for j in range(first, last):
-        ahead = clock[ROW + min(j + AHEAD, last - one)]
-        _fetch(new, ahead * width, width)
-        if slides:
-            _fetch(old, (ahead + one) * each - fresh, fresh)
-            _fetch_place(into, to + AHEAD * entries, length - fresh, entries)
-        _write_columns(old, each, length, new, width, clock[ROW + j], into, to, shown, n + j)
-        at = to + length + width
-        _write_position(m, j, into, at)
-        if carries:
-            into[at + np.uint64(3)] = m[SEEN_PENDING + j]
-            at += one
-        _write_money(s, j, into, at + np.uint64(3))
-        to += entries
+    each, width, entries = (
+        np.uint64(window.shape[1]),
+        np.uint64(current.shape[1]),
+        np.uint64(seen.shape[1]),
+    )
+    length, into, to = np.uint64(lookback_bars) * each, flat(seen), (n + first) * entries
+    if length > 0:
+        _write_windows(flat(window), each, length, clock, first, last, n, into, to, entries, shown)
+    to += length
+    _copy_rows(flat(current), width, width, clock, first, last, into, to, entries)
+    to += width
+    for i in range(np.uint64(len(ms))):
+        _write_position(ms[i], first, last, into, to, entries, carries)
+        to += np.uint64(4 if carries else 3)
+    _write_money(s, first, last, into, to, entries)
 
 
-@compiled_apart
-def write_many(
-    old: Float32s, each: Index, length: Index, new: Float32s, width: Index, clock: UInts, s: Floats,
-    ms: Floats, first: Index, last: Index, n: Index, into: Float32s, entries: Index, shown: UInts,
-    carries: bool,
+@compiled_part
+def _write_windows(
+    old: Float32s, each: Index, length: Index, clock: UInts, first: Index, last: Index, n: Index,
+    into: Float32s, to: Index, entries: Index, shown: UInts,
 ) -> None:  # fmt: skip
-    """Of several symbols."""
-    stand_alone()
-    to = (n + first) * entries
+    """Copy the windows, or what of them does not stand there already."""
+    if shown.size == 0:
+        _copy_rows(old, each, length, clock, first, last, into, to, entries)
+        return
+    fresh, others = SLIDE * each, 0
     for j in range(first, last):
-        _write_columns(old, each, length, new, width, clock[ROW + j], into, to, shown, n + j)
-        at = to + length + width
-        for i in range(np.uint64(len(ms))):
-            _write_position(ms[i], j, into, at)
-            if carries:
-                into[at + np.uint64(3)] = ms[i, SEEN_PENDING + j]
-            at += np.uint64(4 if carries else 3)
-        _write_money(s, j, into, at)
-        to += entries
+        others += shown[n + j] + SLIDE != clock[ROW + j]
+    if others == 0:
+        _copy_rows(old, each, fresh, clock, first, last, into, to + length - fresh, entries)
+    else:
+        end = to + length
+        for j in range(first, last):
+            row = clock[ROW + j]
+            part = fresh if shown[n + j] + SLIDE == row else length
+            _copy(into, end - part, old, (row + np.uint64(1)) * each - part, part)
+            end += entries
+    for j in range(first, last):
+        shown[n + j] = clock[ROW + j]
 
 
-@inlined
-def _fetch(columns: Float32s, start: Index, length: Index) -> None:
-    """Have the cache bring some entries; more than two lines of it are seldom needed."""
-    fetch(columns, start)
-    fetch(columns, start + length - np.uint64(1))
-
-
-@inlined
-def _fetch_place(into: Float32s, to: Index, tail: Index, entries: Index) -> None:
-    """Have the cache bring the end of an observation, of which the rest stands there already."""
-    for k in range(tail, entries, np.uint64(16)):
-        fetch_to_write(into, to + k)
-
-
-@inlined
-def _write_columns(
-    old: Float32s, each: Index, length: Index, new: Float32s, width: Index, row: Index, into: Float32s,
-    to: Index, shown: UInts, who: Index,
+@compiled_part
+def _copy_rows(
+    source: Float32s, each: Index, length: Index, clock: UInts, first: Index, last: Index,
+    into: Float32s, to: Index, entries: Index,
 ) -> None:  # fmt: skip
-    """Copy the window that ends with a row, if any is shown, or what of it does not stand there already;
-    and what is shown of the row alone."""
-    end = (row + np.uint64(1)) * each
-    if shown.size > 0:
-        stood, shown[who] = shown[who], row
-        if stood + SLIDE == row:
-            fresh = SLIDE * each
-            _copy(into, to + length - fresh, old, end - fresh, fresh)
-        else:
-            _copy(into, to, old, end - length, length)
-    elif length > 0:
-        _copy(into, to, old, end - length, length)
-    _copy(into, to + length, new, row * width, width)
+    """For each lane: copy what ends with its row, of ``each`` entries, into its observation."""
+    one, eight, sixteen = np.uint64(1), np.uint64(8), np.uint64(16)
+    if sixteen <= length <= sixteen + sixteen:
+        rest = length - sixteen
+        for j in range(first, last):
+            start = (clock[ROW + j] + one) * each - length
+            copy_sixteen(into, to, source, start)
+            copy_sixteen(into, to + rest, source, start + rest)
+            to += entries
+    elif eight <= length < sixteen:
+        rest = length - eight
+        for j in range(first, last):
+            start = (clock[ROW + j] + one) * each - length
+            copy_eight(into, to, source, start)
+            copy_eight(into, to + rest, source, start + rest)
+            to += entries
+    else:
+        for j in range(first, last):
+            _copy(into, to, source, (clock[ROW + j] + one) * each - length, length)
+            to += entries
 
 
 @inlined
 def _copy(target: Float32s, to: Index, source: Float32s, start: Index, length: Index) -> None:
-    eight, sixteen = np.uint64(8), np.uint64(16)
-    if length > np.uint64(32):
+    if length >= np.uint64(16):
         _copy_long(target, to, source, start, length)
-    elif length >= sixteen:
-        copy_sixteen(target, to, source, start)
-        copy_sixteen(target, to + length - sixteen, source, start + length - sixteen)
-    elif length >= eight:
-        copy_eight(target, to, source, start)
-        copy_eight(target, to + length - eight, source, start + length - eight)
     else:
         for k in range(length):
             target[to + k] = source[start + k]
@@ -186,17 +172,35 @@ def _copy_long(target: Float32s, to: Index, source: Float32s, start: Index, leng
     copy_sixteen(target, to + rest, source, start + rest)
 
 
-@inlined
-def _write_position(m: Floats, j: Index, into: Float32s, to: Index) -> None:
-    into[to] = m[SEEN_WEIGHT + j]
-    into[to + np.uint64(1)] = m[SEEN_UNREALISED + j]
-    into[to + np.uint64(2)] = m[SEEN_HELD + j]
+@compiled_part
+def _write_position(
+    m: Floats, first: Index, last: Index, into: Float32s, to: Index, entries: Index, carries: bool
+) -> None:  # fmt: skip
+    """What waits is only shown if it can; else what comes behind is written over it."""
+    eight, fields = np.uint64(8), np.uint64(4 if carries else 3)
+    whole = last - (last - first) % eight
+    for j in range(first, whole, eight):
+        spread_four(m, SEEN_WEIGHT + j, np.uint64(LANES), into, to, entries)
+        to += eight * entries
+    for j in range(whole, last):
+        for k in range(fields):
+            into[to + k] = m[SEEN_WEIGHT + k * np.uint64(LANES) + j]
+        to += entries
 
 
-@inlined
-def _write_money(s: Floats, j: Index, into: Float32s, to: Index) -> None:
-    into[to] = s[SEEN_DRAWDOWN + j]
-    into[to + np.uint64(1)] = s[SEEN_CASH + j]
+@compiled_part
+def _write_money(
+    s: Floats, first: Index, last: Index, into: Float32s, to: Index, entries: Index
+) -> None:  # fmt: skip
+    eight = np.uint64(8)
+    whole = last - (last - first) % eight
+    for j in range(first, whole, eight):
+        spread_two(s, SEEN_DRAWDOWN + j, np.uint64(LANES), into, to, entries)
+        to += eight * entries
+    for j in range(whole, last):
+        into[to] = s[SEEN_DRAWDOWN + j]
+        into[to + np.uint64(1)] = s[SEEN_CASH + j]
+        to += entries
 
 
 @compiled_phase

@@ -105,11 +105,7 @@ def transpose_eight(
             row = builder.load(_place(context, builder, clock, rows, builder.add(start, word(k))))
             begin = builder.add(builder.mul(row, factor), shift)
             lanes.append(builder.load(place(source, values, begin), align=8))
-        for step, chosen in TRANSPOSING:
-            for k in range(8):
-                if k & step == 0:
-                    pair = lanes[k], lanes[k + step]
-                    lanes[k], lanes[k + step] = (builder.shuffle_vector(*pair, mask) for mask in chosen)
+        _transpose(builder, lanes)
         for f, field in enumerate(lanes):
             begin = builder.add(at, builder.mul(distance, word(f)))
             builder.store(field, place(target, into, begin), align=8)
@@ -118,12 +114,56 @@ def transpose_eight(
     return numba.void(*kinds), build
 
 
-def _masks(step: int) -> tuple[Any, Any]:
-    """Which entries of two vectors come first and which second, if blocks of ``step`` change places."""
-    kind = ir.VectorType(ir.IntType(32), 8)
-    low = [p if p & step == 0 else 8 + (p ^ step) for p in range(8)]
-    high = [p | step if p & step == 0 else 8 + p for p in range(8)]
-    return kind(low), kind(high)
+def _spreader(count: int) -> Any:
+    """``transpose_eight`` the other way, for so many fields that become float32."""
+
+    @intrinsic  # type: ignore[untyped-decorator]
+    def spreader(
+        _context: Any, source: Any, start: Any, pitch: Any, target: Any, to: Any, distance: Any
+    ) -> Any:
+        def build(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+            values, begin, between, into, at, apart = arguments
+            word, single = begin.type, ir.VectorType(ir.FloatType(), 8)
+            doubles = ir.VectorType(ir.DoubleType(), 8).as_pointer()
+            part = ir.VectorType(ir.FloatType(), count).as_pointer()
+            fields = []
+            for f in range(count):
+                index = builder.add(begin, builder.mul(between, word(f)))
+                place = builder.bitcast(_place(context, builder, source, values, index), doubles)
+                fields.append(builder.fptrunc(builder.load(place, align=8), single))
+            _transpose(builder, fields)
+            for lane in range(8):
+                which, behind = lane % count, lane - lane % count
+                mask = ir.VectorType(ir.IntType(32), count)([behind + f for f in range(count)])
+                row = builder.shuffle_vector(fields[which], fields[which], mask)
+                index = builder.add(at, builder.mul(apart, word(lane)))
+                place = builder.bitcast(_place(context, builder, target, into, index), part)
+                builder.store(row, place, align=4)
+            return context.get_dummy_value()
+
+        return numba.void(source, numba.uint64, numba.uint64, target, numba.uint64, numba.uint64), build
+
+    return spreader
 
 
-TRANSPOSING = [(step, _masks(step)) for step in (1, 2, 4)]
+spread_two, spread_four = _spreader(2), _spreader(4)
+"""In compiled code: write two, or four, fields of eight lanes lane by lane, as float32.
+
+Those of a lane stand in a flat array of float64 from ``start`` on at distances of ``pitch``, and go into
+one of float32 from ``to`` on; those of the next lane, which stand beside them, ``distance`` further on.
+"""
+
+
+def _transpose(builder: Any, rows: list[Any]) -> None:
+    """Of vectors of eight entries, each block as wide as they are many."""
+    step = 1
+    while step < len(rows):
+        kind = ir.VectorType(ir.IntType(32), 8)
+        low = kind([p if p & step == 0 else 8 + (p ^ step) for p in range(8)])
+        high = kind([p | step if p & step == 0 else 8 + p for p in range(8)])
+        for k in range(len(rows)):
+            if k & step == 0:
+                pair = rows[k], rows[k + step]
+                rows[k] = builder.shuffle_vector(*pair, low)
+                rows[k + step] = builder.shuffle_vector(*pair, high)
+        step *= 2
