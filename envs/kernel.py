@@ -94,7 +94,9 @@ def advance(
         How many episodes ended; or, if entry ``k`` of ``actions`` is outside its space, ``−1 − k``, and
         nothing has happened.
     """
-    return _advance_blocks(stage_at(address), actions, restart, seen, side, first, last, ledger.step)
+    stage = stage_at(address)
+    tells = stage.outcome.told.size > 0
+    return _advance_blocks(stage, actions, restart, seen, side, first, last, ledger.step, tells)
 
 
 @compiled
@@ -102,7 +104,19 @@ def advance_symbol(
     address: int, actions: Floats, restart: Bools, seen: Float32s, side: int, first: Index, last: Index
 ) -> int:
     """The same where there is one symbol."""
-    return _advance_blocks(stage_at(address), actions, restart, seen, side, first, last, ledger.step_one)
+    stage = stage_at(address)
+    tells = stage.outcome.told.size > 0
+    return _advance_blocks(stage, actions, restart, seen, side, first, last, ledger.step_one, tells)
+
+
+@compiled
+def advance_symbol_untold(
+    address: int, actions: Floats, restart: Bools, seen: Float32s, side: int, first: Index, last: Index
+) -> int:
+    """The same where nobody asks what the step consisted of, but for its reward."""
+    return _advance_blocks(
+        stage_at(address), actions, restart, seen, side, first, last, ledger.step_one, None
+    )
 
 
 @compiled
@@ -120,7 +134,7 @@ def advance_one_symbol(address: int, actions: Floats, seen: Float32s) -> int:
 @inlined
 def _advance_blocks(
     stage: Stage, actions: Floats, restart: Bools, seen: Float32s, side: int, first: Index, last: Index,
-    step: Any,
+    step: Any, tells: Any,
 ) -> int:  # fmt: skip
     accounts, outcome, symbols = stage.accounts, stage.outcome, len(stage.work.quotes)
     bad = _first_outside(actions, stage.market.limits, symbols, first, last)
@@ -129,11 +143,11 @@ def _advance_blocks(
     ended = 0
     for block in range(np.uint64(first), np.uint64(last)):
         lanes, n = ledger.lanes_of(accounts, block), block * np.uint64(LANES)
-        done = _advance(stage, block, lanes, actions, seen, side, step)
+        done = _advance(stage, block, lanes, actions, seen, side, step, tells)
         if (done > 0) & (len(outcome.over) > 0):
             _note(outcome, ended, n, lanes)
         ended += done
-        if outcome.sums.size > 0:
+        if tells is not None and outcome.sums.size > 0:
             s, ms = stage.work
             count(stage.market.terms[0], s, ms, lanes, n, actions, outcome.sums, outcome.asked)
     if restart.size > 0:
@@ -173,16 +187,17 @@ def _advance_one(stage: Stage, actions: Floats, seen: Float32s, step: Any) -> in
     bad = _first_outside(actions, stage.market.limits, len(stage.work.quotes), 0, 1)
     if bad >= 0:
         return -1 - bad
-    return _advance(stage, np.uint64(0), np.uint64(1), actions, seen, 0, step)
+    tells = stage.outcome.told.size > 0
+    return _advance(stage, np.uint64(0), np.uint64(1), actions, seen, 0, step, tells)
 
 
 @inlined
 def _advance(
     stage: Stage, block: Index, lanes: Index, actions: Floats, seen: Float32s, side: int, step: Any,
+    tells: Any,
 ) -> int:  # fmt: skip
     market, accounts, (s, ms), outcome = stage
     none, n, terms, prices = np.uint64(0), block * np.uint64(LANES), market.terms[0], market.prices
-    tells = outcome.told.size > 0
     a, hs, clock = accounts.account[block], accounts.holdings[block], accounts.clock[block]
     _aim(terms, market.levels, ms, lanes, n, actions)
     if terms.jump > 0.0:
@@ -195,7 +210,7 @@ def _advance(
         market.window, market.current, market.lookback_bars, terms,
         a, hs, clock, s, ms, none, lanes, n, seen, outcome.shown[side],
     )  # fmt: skip
-    if tells:
+    if tells is not None and tells:
         tell(prices, a, hs, clock, s, ms, none, lanes, n, outcome.told)
     return ended
 

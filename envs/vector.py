@@ -301,8 +301,9 @@ class MarketVectorEnv(gymnasium.vector.VectorEnv[Observations, AnyArray, AnyArra
         ]
         one = self._symbols == 1
         self._begins = bound(kernel.begin, *kernel.BEGIN)
-        advance = kernel.advance_symbol if one else kernel.advance
-        self._advances = bound(advance, *kernel.ADVANCE)
+        told = self.infos or self._outcome.sums.size > 0 or self.env.reward.turnover_penalty > 0
+        advance = kernel.advance_symbol if told else kernel.advance_symbol_untold
+        self._advances = bound(advance if one else kernel.advance, *kernel.ADVANCE)
 
     def __getstate__(self) -> dict[str, Any]:
         state = self.__dict__.copy()

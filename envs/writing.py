@@ -131,19 +131,19 @@ def _copy_rows(
     into: Float32s, to: Index, entries: Index,
 ) -> None:  # fmt: skip
     """For each lane: copy what ends with its row, of ``each`` entries, into its observation."""
-    one, eight, sixteen = np.uint64(1), np.uint64(8), np.uint64(16)
-    if sixteen <= length <= sixteen + sixteen:
-        rest = length - sixteen
-        for j in range(first, last):
-            start = (clock[ROW + j] + one) * each - length
-            copy_sixteen(into, to, source, start)
-            copy_sixteen(into, to + rest, source, start + rest)
-            to += entries
-    elif eight <= length < sixteen:
-        rest = length - eight
+    one, eight = np.uint64(1), np.uint64(8)
+    rest = length - eight
+    if eight <= length <= eight + eight:
         for j in range(first, last):
             start = (clock[ROW + j] + one) * each - length
             copy_eight(into, to, source, start)
+            copy_eight(into, to + rest, source, start + rest)
+            to += entries
+    elif eight < length <= eight + eight + eight:
+        for j in range(first, last):
+            start = (clock[ROW + j] + one) * each - length
+            copy_eight(into, to, source, start)
+            copy_eight(into, to + eight, source, start + eight)
             copy_eight(into, to + rest, source, start + rest)
             to += entries
     else:

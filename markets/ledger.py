@@ -87,12 +87,13 @@ from foretrade.markets.trading import (
 @inlined
 def step(
     a: Floats, hs: Floats, clock: UInts, s: Floats, ms: Floats, lanes: Index, prices: Floats,
-    events: Floats, rates: Floats, terms: Any, tells: bool,
+    events: Floats, rates: Floats, terms: Any, tells: Any,
 ) -> None:  # fmt: skip
     """Take the first ``lanes`` accounts of a block from their row's close to the next row's.
 
     Args:
-        tells: Whether anybody asks for what was achieved at the fill.
+        tells: Whether anybody asks for what was achieved at the fill; ``None`` if nobody asks for that,
+            for reasons or for the step's flows, so that they are not summed either.
     """
     _take_step(
         a, hs, clock, s, ms, lanes, prices, events, rates, terms, tells, _accrue, _fill, _mark
@@ -102,7 +103,7 @@ def step(
 @inlined
 def step_one(
     a: Floats, hs: Floats, clock: UInts, s: Floats, ms: Floats, lanes: Index, prices: Floats,
-    events: Floats, rates: Floats, terms: Any, tells: bool,
+    events: Floats, rates: Floats, terms: Any, tells: Any,
 ) -> None:  # fmt: skip
     """The same, faster, where there is one symbol."""
     _take_step(
@@ -127,24 +128,26 @@ def step_any(
 @inlined
 def _take_step(
     a: Floats, hs: Floats, clock: UInts, s: Floats, ms: Floats, lanes: Index, prices: Floats,
-    events: Floats, rates: Floats, terms: Any, tells: bool, accrue: Any, fill: Any, mark: Any,
+    events: Floats, rates: Floats, terms: Any, tells: Any, accrue: Any, fill: Any, mark: Any,
 ) -> None:  # fmt: skip
     """The order of events."""
     lay_out(a, clock, ms, lanes, prices, events, rates, terms)
     if terms.fills == SAME_CLOSE:
         lay_out_volume(clock, ms, lanes, prices, 1)
-    _clear(a, hs, s, ms, lanes, terms)
+    _begin(a, hs, s, lanes)
+    if tells is not None:
+        _clear(s, ms, lanes, terms)
     for moment in range(3):  # the close before, the open, the close
         if moment == NEXT_OPEN:
             if terms.fills == SAME_CLOSE:
                 lay_out_volume(clock, ms, lanes, prices, 0)
             if terms.has_actions:
                 _corporate_actions(a, hs, clock, s, ms, lanes, events, terms.sizing != WEIGHTS)
-            accrue(a, hs, s, ms, lanes, terms)
+            accrue(a, hs, s, ms, lanes, terms, tells)
         _exit(a, hs, clock, s, ms, lanes, events, terms, moment)
         if terms.fills == moment:
             fill(a, hs, s, ms, lanes, terms, tells)
-    mark(a, hs, s, ms, lanes, terms)
+    mark(a, hs, s, ms, lanes, terms, tells)
 
 
 @inlined
@@ -166,10 +169,19 @@ def _exit(
 
 
 @compiled_phase
-def _clear(a: Floats, hs: Floats, s: Floats, ms: Floats, lanes: Index, terms: Any) -> None:
-    """Begin the sums of the step; what its terms never add to stays at nothing."""
+def _begin(a: Floats, hs: Floats, s: Floats, lanes: Index) -> None:
     for j in range(lanes):
         s[BEFORE + j] = a[EQUITY + j]
+    for i in range(len(hs)):
+        h = hs[i]
+        for j in range(lanes):
+            h[HELD_BARS + j] += 1.0
+
+
+@compiled_phase
+def _clear(s: Floats, ms: Floats, lanes: Index, terms: Any) -> None:
+    """Begin the sums of the step; what its terms never add to stays at nothing."""
+    for j in range(lanes):
         s[PRICE_PNL + j] = s[FEE + j] = s[SPREAD + j] = s[TRADED + j] = s[BORROW + j] = 0.0
     if not terms.proportional:
         for j in range(lanes):
@@ -177,11 +189,10 @@ def _clear(a: Floats, hs: Floats, s: Floats, ms: Floats, lanes: Index, terms: An
     if terms.has_actions:
         for j in range(lanes):
             s[DIVIDEND + j] = 0.0
-    for i in range(len(hs)):
-        h, m = hs[i], ms[i]
+    for i in range(len(ms)):
+        m = ms[i]
         for j in range(lanes):
             m[REASON + j] = 0.0
-            h[HELD_BARS + j] += 1.0
 
 
 @compiled_part
@@ -212,7 +223,7 @@ def _corporate_actions(
 
 
 @compiled_phase
-def _accrue(a: Floats, hs: Floats, s: Floats, ms: Floats, lanes: Index, terms: Any) -> None:
+def _accrue(a: Floats, hs: Floats, s: Floats, ms: Floats, lanes: Index, terms: Any, tells: Any) -> None:
     compounds = terms.compounds
     first = ms[0]
     for i in range(len(hs)):
@@ -229,7 +240,7 @@ def _accrue(a: Floats, hs: Floats, s: Floats, ms: Floats, lanes: Index, terms: A
 
 
 @compiled_phase
-def _fill(a: Floats, hs: Floats, s: Floats, ms: Floats, lanes: Index, terms: Any, tells: bool) -> None:
+def _fill(a: Floats, hs: Floats, s: Floats, ms: Floats, lanes: Index, terms: Any, tells: Any) -> None:
     """Go to the fill prices, see whether the account still stands, and trade."""
     for i in range(len(hs)):
         h, m = hs[i], ms[i]
@@ -246,7 +257,7 @@ def _fill(a: Floats, hs: Floats, s: Floats, ms: Floats, lanes: Index, terms: Any
 
 
 @compiled_phase
-def _mark(a: Floats, hs: Floats, s: Floats, ms: Floats, lanes: Index, terms: Any) -> None:
+def _mark(a: Floats, hs: Floats, s: Floats, ms: Floats, lanes: Index, terms: Any, tells: Any) -> None:
     """Value everything at the close, and check the margin."""
     for i in range(len(hs)):
         h, m = hs[i], ms[i]

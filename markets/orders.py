@@ -37,7 +37,7 @@ ROUNDS = 16  # to cut orders to what fits: what a cut saves in costs makes the n
 
 @inlined
 def rebalance(
-    a: Floats, hs: Floats, s: Floats, ms: Floats, lanes: Index, terms: Any, tells: bool
+    a: Floats, hs: Floats, s: Floats, ms: Floats, lanes: Index, terms: Any, tells: Any
 ) -> None:
     """Trade every symbol to its target, at the prices at which it is valued now.
 
@@ -48,13 +48,11 @@ def rebalance(
     aim(a, hs, s, ms, lanes, terms)
     if len(hs) > 1:
         join(s, ms, lanes)
-    settle(a, hs, s, ms, lanes, terms)
-    if tells:
-        record(a, hs, s, ms, lanes, terms)
+    settle(a, hs, s, ms, lanes, terms, tells)
 
 
 @inlined
-def settle(a: Floats, hs: Floats, s: Floats, ms: Floats, lanes: Index, terms: Any) -> None:
+def settle(a: Floats, hs: Floats, s: Floats, ms: Floats, lanes: Index, terms: Any, tells: Any) -> None:
     """Find the equity that the orders' costs leave, cut what does not fit, and trade."""
     has_volume = math.isfinite(terms.max_participation)
     fits = (len(hs) == 1) & (terms.sizing == WEIGHTS)  # a single weight fits as it is
@@ -65,11 +63,13 @@ def settle(a: Floats, hs: Floats, s: Floats, ms: Floats, lanes: Index, terms: An
             cuts = make_room(hs, s, ms, lanes, terms)
         if cuts == 0:
             break
-    _execute(a, hs, s, ms, lanes, terms)
+    _execute(a, hs, s, ms, lanes, terms, tells)
+    if tells is not None and tells:
+        record(a, hs, s, ms, lanes, terms)
 
 
 @inlined
-def _execute(a: Floats, hs: Floats, s: Floats, ms: Floats, lanes: Index, terms: Any) -> None:
+def _execute(a: Floats, hs: Floats, s: Floats, ms: Floats, lanes: Index, terms: Any, tells: Any) -> None:
     for i in range(len(hs)):
         h, m = hs[i], ms[i]
         if _order(h, s, m, lanes) > 0:
@@ -81,21 +81,21 @@ def _execute(a: Floats, hs: Floats, s: Floats, ms: Floats, lanes: Index, terms: 
                 left = h[PENDING + j] - m[ORDER + j]
                 h[PENDING + j] = left if h[PENDING + j] != 0.0 else 0.0
         if terms.proportional:
-            _trade_cheaply(a, h, s, m, lanes)
+            _trade_cheaply(a, h, s, m, lanes, tells)
         else:
-            _trade(a, h, s, m, lanes)
+            _trade(a, h, s, m, lanes, tells)
 
 
 @compiled_phase
-def _trade_cheaply(a: Floats, h: Floats, s: Floats, m: Floats, lanes: Index) -> None:
+def _trade_cheaply(a: Floats, h: Floats, s: Floats, m: Floats, lanes: Index, tells: Any) -> None:
     for j in range(lanes):
-        trade(a, h, s, m, j, m[ORDER + j], True)
+        trade(a, h, s, m, j, m[ORDER + j], True, tells)
 
 
 @compiled_phase
-def _trade(a: Floats, h: Floats, s: Floats, m: Floats, lanes: Index) -> None:
+def _trade(a: Floats, h: Floats, s: Floats, m: Floats, lanes: Index, tells: Any) -> None:
     for j in range(lanes):
-        trade(a, h, s, m, j, m[ORDER + j], False)
+        trade(a, h, s, m, j, m[ORDER + j], False, tells)
 
 
 @compiled_phase

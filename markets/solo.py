@@ -42,7 +42,7 @@ from foretrade.markets.trading import (
 
 
 @compiled_phase
-def accrue(a: Floats, hs: Floats, s: Floats, ms: Floats, lanes: Index, terms: Any) -> None:
+def accrue(a: Floats, hs: Floats, s: Floats, ms: Floats, lanes: Index, terms: Any, tells: Any) -> None:
     """Charge and pay what the calendar time of the step costs and earns."""
     h, m, compounds = hs[0], ms[0], terms.compounds
     for j in range(lanes):
@@ -50,31 +50,32 @@ def accrue(a: Floats, hs: Floats, s: Floats, ms: Floats, lanes: Index, terms: An
         lent = choose(compounds, cash, 0.0)
         borrow = borrowed(h[UNITS + j], m[VALUED + j]) * m[BORROW_RATE + j]
         financing, interest = owed(lent) * m[FINANCING_RATE + j], idle(lent) * m[INTEREST_RATE + j]
-        s[BORROW + j] = borrow
-        s[FINANCING + j] = financing
-        s[INTEREST + j] = interest
+        if tells is not None:
+            s[BORROW + j] = borrow
+            s[FINANCING + j] = financing
+            s[INTEREST + j] = interest
         a[CASH + j] = cash + (interest - borrow - financing)
 
 
 @inlined
-def fill(a: Floats, hs: Floats, s: Floats, ms: Floats, lanes: Index, terms: Any, tells: bool) -> None:
+def fill(a: Floats, hs: Floats, s: Floats, ms: Floats, lanes: Index, terms: Any, tells: Any) -> None:
     """Go to the fill price, see whether the account still stands, and trade to the target."""
     h, m = hs[0], ms[0]
-    lost, odd = _value(a, h, s, m, lanes, terms)
+    lost, odd = _value(a, h, s, m, lanes, terms, tells)
     if lost > 0:
         exits.call_margin(a, hs, s, ms, lanes, terms.maintenance_margin, terms.compounds)
     if (odd == 0) & (terms.sizing == WEIGHTS) & (not terms.carries):
-        _aim(a, h, s, m, lanes, terms)
+        _aim(a, h, s, m, lanes, terms, tells)
     else:
         targets.limit(a, hs, s, ms, lanes, terms)
         targets.aim(a, hs, s, ms, lanes, terms)
-    orders.settle(a, hs, s, ms, lanes, terms)
-    if tells:
-        orders.record(a, hs, s, ms, lanes, terms)
+    orders.settle(a, hs, s, ms, lanes, terms, tells)
 
 
 @compiled_phase
-def _value(a: Floats, h: Floats, s: Floats, m: Floats, lanes: Index, terms: Any) -> tuple[int, int]:
+def _value(
+    a: Floats, h: Floats, s: Floats, m: Floats, lanes: Index, terms: Any, tells: Any
+) -> tuple[int, int]:
     """Value the account at the fill price; how many fall short of their margin, and how many cannot be
     traded or ask for a weight that a limit cuts."""
     compounds, notional, lost, odd = terms.compounds, terms.notional, 0, 0
@@ -86,7 +87,8 @@ def _value(a: Floats, h: Floats, s: Floats, m: Floats, lanes: Index, terms: Any)
         price = choose(quoted & stays, price, valued)
         value = units * price
         net, gross = a[CASH + j] + value, abs(value)
-        s[PRICE_PNL + j] += units * (price - valued)
+        if tells is not None:
+            s[PRICE_PNL + j] += units * (price - valued)
         s[NET + j] = net
         s[GROSS + j] = gross
         s[BASE + j] = choose(compounds, net, notional)
@@ -97,7 +99,7 @@ def _value(a: Floats, h: Floats, s: Floats, m: Floats, lanes: Index, terms: Any)
 
 
 @compiled_phase
-def _aim(a: Floats, h: Floats, s: Floats, m: Floats, lanes: Index, terms: Any) -> None:
+def _aim(a: Floats, h: Floats, s: Floats, m: Floats, lanes: Index, terms: Any, tells: Any) -> None:
     """Orders to weights that no limit cuts."""
     compounds, band, minimum = terms.compounds, terms.no_trade_band, terms.minimum_order
     max_leverage = terms.max_leverage
@@ -116,27 +118,31 @@ def _aim(a: Floats, h: Floats, s: Floats, m: Floats, lanes: Index, terms: Any) -
         m[TILT + j] = tilt
         m[GOAL + j] = goal
         m[GOES + j] = choose(off & (not in_band) & (not small), 1.0, 0.0)
-        m[REQUESTED + j] = weight
         s[HELD + j] = gross
-        m[REASON + j] += choose(in_band, IN_BAND, 0.0) + choose(small, MINIMUM_ORDER, 0.0)
+        if tells is not None:
+            m[REQUESTED + j] = weight
+            m[REASON + j] += choose(in_band, IN_BAND, 0.0) + choose(small, MINIMUM_ORDER, 0.0)
 
 
 @inlined
-def mark(a: Floats, hs: Floats, s: Floats, ms: Floats, lanes: Index, terms: Any) -> None:
+def mark(a: Floats, hs: Floats, s: Floats, ms: Floats, lanes: Index, terms: Any, tells: Any) -> None:
     """Value everything at the close, and check the margin."""
-    if _close(a, hs[0], s, ms[0], lanes, terms.maintenance_margin) > 0:
+    if _close(a, hs[0], s, ms[0], lanes, terms.maintenance_margin, tells) > 0:
         exits.call_margin_at_close(a, hs, s, ms, lanes, terms)
 
 
 @compiled_phase
-def _close(a: Floats, h: Floats, s: Floats, m: Floats, lanes: Index, maintenance: float) -> int:
+def _close(
+    a: Floats, h: Floats, s: Floats, m: Floats, lanes: Index, maintenance: float, tells: Any
+) -> int:
     """Value the account at the close; how many have fallen short of their margin, or had before."""
     short = 0
     for j in range(lanes):
         price, units = m[MARK + j], h[UNITS + j]
         value = units * price
         net, gross = a[CASH + j] + value, abs(value)
-        s[PRICE_PNL + j] += units * (price - m[VALUED + j])
+        if tells is not None:
+            s[PRICE_PNL + j] += units * (price - m[VALUED + j])
         m[VALUED + j] = price
         s[NET + j] = net
         s[GROSS + j] = gross

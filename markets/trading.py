@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from foretrade.markets.accounts import CASH, ENTRY, HELD_BARS, LANES, PENDING, UNITS, offsets
 from foretrade.markets.arithmetic import cash_after, cost_rate
@@ -79,12 +79,12 @@ def revalue(s: Floats, h: Floats, m: Floats, j: Index, price: float) -> None:
 
 @inlined
 def trade(
-    a: Floats, h: Floats, s: Floats, m: Floats, j: Index, order: float, proportional: bool
+    a: Floats, h: Floats, s: Floats, m: Floats, j: Index, order: float, proportional: bool, tells: Any
 ) -> None:
     """Buy ``order`` units (sell, if negative) at the price at which the symbol is valued, and pay."""
     price, size, held = m[VALUED + j], abs(order), h[UNITS + j]
     notional = size * price
-    by_rate, spread = notional * m[FEE_RATE + j], notional * m[HALF_SPREAD + j]
+    by_rate = notional * m[FEE_RATE + j]
     paid = notional * cost_rate(m[FEE_RATE + j], m[HALF_SPREAD + j])
     fee = by_rate
     if not proportional:
@@ -94,11 +94,13 @@ def trade(
         participation = min(size * m[INVERSE_VOLUME + j], 1.0)
         impact = notional * m[IMPACT_RATE + j] * math.sqrt(participation)
         impact += 0.5 * m[QUADRATIC + j] * size * size
-        s[IMPACT + j] += impact
         paid += fee - by_rate + impact
-    s[FEE + j] += fee
-    s[SPREAD + j] += spread
-    s[TRADED + j] += notional
+        if tells is not None:
+            s[IMPACT + j] += impact
+    if tells is not None:
+        s[FEE + j] += fee
+        s[SPREAD + j] += notional * m[HALF_SPREAD + j]
+        s[TRADED + j] += notional
     a[CASH + j] = cash_after(a[CASH + j], order, price, paid)
     units, entry = held + order, h[ENTRY + j]
     averaged = (entry * held + price * order) / units
@@ -114,6 +116,6 @@ def close_out(a: Floats, h: Floats, s: Floats, m: Floats, j: Index, reason: floa
     """Sell what a lane holds of a symbol at the price at which it is valued, and drop its orders."""
     if h[UNITS + j] != 0.0:
         m[REASON + j] += reason
-        trade(a, h, s, m, j, -h[UNITS + j], False)
+        trade(a, h, s, m, j, -h[UNITS + j], False, True)
     h[PENDING + j] = 0.0
     m[OUT + j] = 1.0

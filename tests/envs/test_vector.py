@@ -216,19 +216,26 @@ alone = st.sampled_from([
 @settings(max_examples=60)
 @given(options, alone, st.integers(0, 99))
 def test_one_symbol_by_the_phases_for_many_gives_the_same_bits(chosen, market, seed):
+    """So it does where nobody asks for more than observations, rewards and ends."""
     market = make(chosen, market)
     short, long = (MarketVectorEnv(6, market=market, copy=False) for _ in range(2))
     long._advances = bound(kernel.advance, *kernel.ADVANCE)
-    assert np.array_equal(short.reset(seed=seed)[0], long.reset(seed=seed)[0])
+    untold = MarketVectorEnv(6, market=market, copy=False, infos=False)
+    seen = short.reset(seed=seed)[0]
+    assert np.array_equal(seen, long.reset(seed=seed)[0])
+    assert np.array_equal(seen, untold.reset(seed=seed)[0])
     short.action_space.seed(seed)
     for _ in range(40):
         actions = short.action_space.sample()
         *one, told = short.step(actions)
         *other, also_told = long.step(actions)
-        for mine, theirs in zip(one, other, strict=True):
+        *third, nothing = untold.step(actions)
+        for mine, theirs, silent in zip(one, other, third, strict=True):
             assert np.array_equal(mine, theirs)
+            assert np.array_equal(mine, silent)
         for name, values in told.items():
             assert np.array_equal(values, also_told[name], equal_nan=True), name
+        assert not nothing
 
 
 @pytest.mark.parametrize("symbols", [1, 3])
