@@ -41,7 +41,7 @@ def begin(address: int, which: Ints, wish: Floats, seen: Float32s, side: int) ->
     _begin_each(stage_at(address), which, wish, seen, side)
 
 
-@compiled_part
+@inlined
 def _begin_each(stage: Stage, which: Ints, wish: Floats, seen: Float32s, side: int) -> None:
     first = 0
     while first < len(which):
@@ -52,7 +52,7 @@ def _begin_each(stage: Stage, which: Ints, wish: Floats, seen: Float32s, side: i
         first = last
 
 
-@compiled_phase
+@compiled_part
 def _begin(
     stage: Stage, n: Index, count: Index, wish: Floats, seen: Float32s, side: int
 ) -> None:  # fmt: skip

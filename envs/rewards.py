@@ -12,7 +12,7 @@ import numpy as np
 
 from foretrade.markets.accounts import ALIVE, EQUITY, MEMORY, MEMORY2, PEAK, ROW, STATUS, STEPS, UNITS
 from foretrade.markets.arrays import Floats, Index, UInts
-from foretrade.markets.compiled import choose, compiled_part, compiled_phase
+from foretrade.markets.compiled import choose, compiled_phase, inlined
 from foretrade.markets.trading import BASE, BEFORE, COST, MARK, NET, REWARD, TRADED
 
 RewardName: TypeAlias = Literal[
@@ -111,7 +111,7 @@ def pay(
         _punish_turnover(s, lanes, terms.turnover_penalty)
 
 
-@compiled_part
+@inlined
 def _simple_return(a: Floats, s: Floats, lanes: Index, compounds: bool, notional: float) -> None:
     for j in range(lanes):
         s[BASE + j] = choose(compounds, s[BEFORE + j], notional)
@@ -119,13 +119,13 @@ def _simple_return(a: Floats, s: Floats, lanes: Index, compounds: bool, notional
         s[REWARD + j] = s[NET + j]
 
 
-@compiled_part
+@inlined
 def _punish_turnover(s: Floats, lanes: Index, penalty: float) -> None:
     for j in range(lanes):
         s[REWARD + j] -= penalty * s[TRADED + j] / s[BASE + j]
 
 
-@compiled_phase
+@inlined
 def _log_growth(a: Floats, s: Floats, lanes: Index) -> None:
     """``log`` by the series of ``2 artanh(z)`` near 1, where it is exact to the last bits."""
     far = 0
@@ -141,7 +141,7 @@ def _log_growth(a: Floats, s: Floats, lanes: Index) -> None:
                 s[REWARD + j] = math.log(max(a[EQUITY + j] / s[BEFORE + j], RUIN_LEVEL))
 
 
-@compiled_part
+@inlined
 def _differential_sharpe(a: Floats, clock: UInts, s: Floats, lanes: Index, rate: float) -> None:
     for j in range(lanes):
         mean, square, r = a[MEMORY + j], a[MEMORY2 + j], s[NET + j]
@@ -156,7 +156,7 @@ def _differential_sharpe(a: Floats, clock: UInts, s: Floats, lanes: Index, rate:
         a[MEMORY2 + j] = square + rate * wide
 
 
-@compiled_part
+@inlined
 def _mean_variance(
     a: Floats, hs: Floats, clock: UInts, s: Floats, ms: Floats, lanes: Index, reference: Floats,
     risk_aversion: float,
@@ -172,7 +172,7 @@ def _mean_variance(
         s[REWARD + j] = s[NET + j] - 0.5 * risk_aversion * s[COST + j]
 
 
-@compiled_part
+@inlined
 def _drawdown(a: Floats, s: Floats, lanes: Index, risk_aversion: float) -> None:
     for j in range(lanes):
         drawdown = 1.0 - a[EQUITY + j] / a[PEAK + j]
@@ -181,7 +181,7 @@ def _drawdown(a: Floats, s: Floats, lanes: Index, risk_aversion: float) -> None:
         a[MEMORY + j] = drawdown
 
 
-@compiled_part
+@inlined
 def _cvar(a: Floats, s: Floats, lanes: Index, risk_aversion: float, rate: float, tail: float) -> None:
     for j in range(lanes):
         loss, quantile = -s[NET + j], a[MEMORY + j]

@@ -100,7 +100,7 @@ def write(
     _write_money(s, first, last, into, to, entries)
 
 
-@compiled_part
+@inlined
 def _write_windows(
     old: Float32s, each: Index, length: Index, clock: UInts, first: Index, last: Index, n: Index,
     into: Float32s, to: Index, entries: Index, shown: UInts,
@@ -172,7 +172,7 @@ def _copy_long(target: Float32s, to: Index, source: Float32s, start: Index, leng
     copy_sixteen(target, to + rest, source, start + rest)
 
 
-@compiled_part
+@inlined
 def _write_position(
     m: Floats, first: Index, last: Index, into: Float32s, to: Index, entries: Index, carries: bool
 ) -> None:  # fmt: skip
@@ -188,7 +188,7 @@ def _write_position(
         to += entries
 
 
-@compiled_part
+@inlined
 def _write_money(
     s: Floats, first: Index, last: Index, into: Float32s, to: Index, entries: Index
 ) -> None:  # fmt: skip

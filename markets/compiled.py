@@ -105,10 +105,23 @@ class Packed:
 
     def __init__(self, kind: Any, values: Any) -> None:
         _check_kind(values, kind)
-        self._memory = np.zeros(_words(kind), dtype=np.uint64)
+        self._memory = np.array(list(_words(values)), dtype=np.int64)
+        if self._memory.nbytes != _size(kind):
+            raise TypeError(f"{kind} is not laid out as expected of this version of numba")
         self._values = values  # their arrays are what the memory points to
         self.address = self._memory.ctypes.data
-        bound(_pack, numba.uint64, kind)(self.address, values)
+
+
+def _words(value: Any) -> Iterator[int]:
+    """What numba keeps of whole numbers and arrays, nested in tuples: of an array its owner, size,
+    place, shape and strides."""
+    if isinstance(value, tuple):
+        for one in value:
+            yield from _words(one)
+    elif isinstance(value, np.ndarray):
+        yield from (0, 0, value.size, value.itemsize, value.ctypes.data, *value.shape, *value.strides)
+    else:
+        yield int(value)
 
 
 def _check_kind(value: Any, kind: Any) -> None:
@@ -137,10 +150,10 @@ def _dtype(kind: Any) -> np.dtype[Any]:
 
 
 @cache
-def _words(kind: Any) -> int:
+def _size(kind: Any) -> int:
     target = cpu_target.target_context
     size: int = target.get_abi_sizeof(target.get_value_type(kind))
-    return -(-size // 8)
+    return size
 
 
 def loader(kind: Any) -> Callable[[int], Any]:
@@ -200,18 +213,3 @@ def stand_alone(_context: Any) -> Any:
         return context.get_dummy_value()
 
     return numba.void(), build
-
-
-@intrinsic  # type: ignore[untyped-decorator]
-def _store(_context: Any, address: Any, values: Any) -> Any:
-    def build(target: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
-        pointer = target.get_value_type(values).as_pointer()
-        builder.store(arguments[1], builder.inttoptr(arguments[0], pointer))
-        return target.get_dummy_value()
-
-    return numba.void(address, values), build
-
-
-@compiled
-def _pack(address: int, values: Any) -> None:
-    _store(address, values)

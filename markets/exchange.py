@@ -126,6 +126,8 @@ def check_trade_rate(costs: Costs, rules: Rules, level: float = 1.0) -> None:
 
 def last_closes(bars: Bars) -> Floats:
     """Close of each bar or the last one before, ``[bars, symbols]``; 1 before a symbol's first bar."""
+    if bars.present.all():
+        return bars.close
     rows = np.where(bars.present, np.arange(len(bars))[:, None], -1)
     latest = np.maximum.accumulate(rows, axis=0)
     closes = np.take_along_axis(bars.close, np.maximum(latest, 0), axis=0)
@@ -210,7 +212,7 @@ def _checked_mask(halted: Bools, present: Bools) -> Bools:
 
 def _delisted(present: Bools, after_bars: int) -> Bools:
     """Bars at which a symbol has just been missing ``after_bars`` times in a row."""
-    if not after_bars:
+    if not after_bars or present.all():
         return np.zeros_like(present)
     gone: Bools = _missing_bars(present) == after_bars
     return gone

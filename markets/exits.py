@@ -12,7 +12,14 @@ from typing import Any
 
 from foretrade.markets.accounts import ALIVE, CALLED, CASH, ENTRY, EQUITY, ROW, RUINED, STATUS, UNITS
 from foretrade.markets.arrays import Floats, Index, UInts
-from foretrade.markets.compiled import choose, compiled_part, compiled_phase, inlined
+from foretrade.markets.compiled import (
+    choose,
+    compiled_apart,
+    compiled_part,
+    compiled_phase,
+    inlined,
+    stand_alone,
+)
 from foretrade.markets.exchange import AT_DELISTING
 from foretrade.markets.reasons import DELISTING, MARGIN_CALL, RUIN, STOPPED, TOOK_PROFIT
 from foretrade.markets.trading import (
@@ -71,13 +78,17 @@ def stop_or_take(
             wins += trades & wins_it
         if touched > 0:
             for j in range(lanes):
-                if (m[EXIT + j] > 0.0) & (h[UNITS + j] != 0.0):
+                if m[EXIT + j] > 0.0:
                     _exit(a, h, s, m, j)
     return wins
 
 
-@inlined
+@compiled_apart
 def _exit(a: Floats, h: Floats, s: Floats, m: Floats, j: Index) -> None:
+    """Apart, so that only lanes to which it happens have it computed: these are few."""
+    stand_alone()
+    if h[UNITS + j] == 0.0:
+        return
     side = 1.0 if h[UNITS + j] > 0.0 else -1.0
     gain = side * (m[EXIT + j] - h[ENTRY + j])
     revalue(s, h, m, j, m[EXIT + j])

@@ -75,7 +75,7 @@ def _execute(a: Floats, hs: Floats, s: Floats, ms: Floats, lanes: Index, terms: 
         if _order(h, s, m, lanes) > 0:
             _refuse(s, m, lanes)
         if (terms.lot_size > 0.0) | (terms.minimum_order > 0.0):
-            _round(h, s, m, lanes, terms.lot_size, terms.minimum_order, terms.max_leverage)
+            _round(h, s, m, lanes, terms.lot_size, terms.minimum_order, terms.max_leverage, tells)
         if terms.carries:
             for j in range(lanes):
                 left = h[PENDING + j] - m[ORDER + j]
@@ -120,7 +120,8 @@ def _refuse(s: Floats, m: Floats, lanes: Index) -> None:
 
 @compiled_phase
 def _round(
-    h: Floats, s: Floats, m: Floats, lanes: Index, lot: float, minimum: float, max_leverage: float
+    h: Floats, s: Floats, m: Floats, lanes: Index, lot: float, minimum: float, max_leverage: float,
+    tells: Any,
 ) -> None:  # fmt: skip
     """Round positions to lots towards zero, and drop orders that are too small, unless the account is
     beyond its leverage limit."""
@@ -132,8 +133,9 @@ def _round(
         rounded = choose(abs(rounded) > ROUNDING * lot, rounded, 0.0)
         short = abs(rounded) * m[VALUED + j] < minimum
         small = short & keeps_limit(s[HELD + j], s[BASE + j], max_leverage) & (rounded != 0.0)
-        reason = choose(abs(rounded - order) > ROUNDING * lot, LOT, 0.0)
-        m[REASON + j] += reason + choose(small, MINIMUM_ORDER, 0.0)
+        if tells is not None:
+            reason = choose(abs(rounded - order) > ROUNDING * lot, LOT, 0.0)
+            m[REASON + j] += reason + choose(small, MINIMUM_ORDER, 0.0)
         m[ORDER + j] = choose(small, 0.0, rounded)
 
 

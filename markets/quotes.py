@@ -12,8 +12,8 @@ from foretrade.markets.compiled import compiled_part, compiled_phase, inlined
 from foretrade.markets.exchange import (
     AT_HIGH,
     AT_INVERSE_VOLUME,
-    AT_LOW,
     AT_VOLUME_CAP,
+    EVENT_FIELDS,
     PRICE_FIELDS,
 )
 from foretrade.markets.trading import (
@@ -34,7 +34,7 @@ from foretrade.markets.trading import (
     VOLUME_CAP,
     YEARS,
 )
-from foretrade.markets.vectors import flat, transpose_eight
+from foretrade.markets.vectors import collect_eight, collect_two, flat
 
 FIRST_PRICE = MARK  # the others follow, in the order of the panel
 
@@ -53,10 +53,7 @@ def lay_out(
         m = ms[i]
         _lay_out_prices(clock, m, i, symbols, lanes, flat(prices))
         if terms.has_exits | terms.inside_margin:
-            for j in range(lanes):
-                row = clock[ROW + j]
-                m[HIGH + j] = events[row, i, AT_HIGH]
-                m[LOW + j] = events[row, i, AT_LOW]
+            _lay_out_extremes(clock, m, i, symbols, lanes, flat(events))
         for j in range(lanes):
             m[OUT + j] = 0.0
         _lay_out_rates(a, clock, m, i, lanes, rates, terms.proportional)
@@ -70,13 +67,26 @@ def _lay_out_prices(
     fields, eight = np.uint64(len(PRICE_FIELDS)), np.uint64(8)
     whole = lanes - lanes % eight
     for j in range(np.uint64(0), whole, eight):
-        transpose_eight(
+        collect_eight(
             panel, clock, ROW + j, symbols * fields, i * fields, m, FIRST_PRICE + j, np.uint64(LANES)
         )
     for j in range(whole, lanes):
         at = (clock[ROW + j] * symbols + i) * fields
         for k in range(fields):
             m[FIRST_PRICE + k * np.uint64(LANES) + j] = panel[at + k]
+
+
+@inlined
+def _lay_out_extremes(
+    clock: UInts, m: Floats, i: Index, symbols: Index, lanes: Index, panel: Floats
+) -> None:
+    fields, eight = np.uint64(len(EVENT_FIELDS)), np.uint64(8)
+    whole, at = lanes - lanes % eight, i * fields + AT_HIGH
+    for j in range(np.uint64(0), whole, eight):
+        collect_two(panel, clock, ROW + j, symbols * fields, at, m, HIGH + j, np.uint64(LANES))
+    for j in range(whole, lanes):
+        start = clock[ROW + j] * symbols * fields + at
+        m[HIGH + j], m[LOW + j] = panel[start], panel[start + np.uint64(1)]
 
 
 @compiled_part

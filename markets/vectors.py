@@ -79,44 +79,46 @@ fetch, fetch_to_write = _fetcher(0), _fetcher(1)
 """In compiled code: have an entry of a flat array brought to the first cache, to read or to write it."""
 
 
-@intrinsic  # type: ignore[untyped-decorator]
-def transpose_eight(
-    _context: Any, source: Any, clock: Any, first: Any, scale: Any, offset: Any, target: Any, to: Any,
-    pitch: Any,
-) -> Any:  # fmt: skip
-    """In compiled code: lay out eight values of each of eight lanes, field by field.
+def _collector(count: int) -> Any:
+    @intrinsic  # type: ignore[untyped-decorator]
+    def collector(
+        _context: Any, source: Any, clock: Any, first: Any, scale: Any, offset: Any, target: Any,
+        to: Any, pitch: Any,
+    ) -> Any:  # fmt: skip
+        word = numba.uint64
 
-    Those of lane ``k`` stand in ``source`` from ``clock[first + k] * scale + offset`` on; its value
-    ``f`` goes to ``target[to + f * pitch + k]``. Flat arrays of float64, the clock of uint64. Nothing is
-    checked.
-    """
-    kinds = (source, clock, numba.uint64, numba.uint64, numba.uint64, target, numba.uint64, numba.uint64)
+        def build(context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
+            values, rows, start, factor, shift, into, at, distance = arguments
+            number, part = start.type, ir.VectorType(ir.DoubleType(), count).as_pointer()
+            doubles = ir.VectorType(ir.DoubleType(), 8).as_pointer()
+            lanes = []
+            for k in range(8):
+                row = builder.load(_place(context, builder, clock, rows, builder.add(start, number(k))))
+                begin = builder.add(builder.mul(row, factor), shift)
+                place = builder.bitcast(_place(context, builder, source, values, begin), part)
+                lanes.append(builder.load(place, align=8))
+            fields = [_joined(builder, lanes[k::count]) for k in range(count)]
+            _transpose(builder, fields)
+            for f, field in enumerate(fields):
+                begin = builder.add(at, builder.mul(distance, number(f)))
+                place = builder.bitcast(_place(context, builder, target, into, begin), doubles)
+                builder.store(field, place, align=8)
+            return context.get_dummy_value()
 
-    def build(context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
-        values, rows, start, factor, shift, into, at, distance = arguments
-        eight = ir.VectorType(ir.DoubleType(), 8)
-        word = start.type
+        return numba.void(source, clock, word, word, word, target, word, word), build
 
-        def place(kind: Any, array: Any, index: Any) -> Any:
-            return builder.bitcast(_place(context, builder, kind, array, index), eight.as_pointer())
+    return collector
 
-        lanes = []
-        for k in range(8):
-            row = builder.load(_place(context, builder, clock, rows, builder.add(start, word(k))))
-            begin = builder.add(builder.mul(row, factor), shift)
-            lanes.append(builder.load(place(source, values, begin), align=8))
-        _transpose(builder, lanes)
-        for f, field in enumerate(lanes):
-            begin = builder.add(at, builder.mul(distance, word(f)))
-            builder.store(field, place(target, into, begin), align=8)
-        return context.get_dummy_value()
 
-    return numba.void(*kinds), build
+collect_two, collect_eight = _collector(2), _collector(8)
+"""In compiled code: lay out two, or eight, values of each of eight lanes, field by field.
+
+Those of lane ``k`` stand in ``source`` from ``clock[first + k] * scale + offset`` on; its value ``f``
+goes to ``target[to + f * pitch + k]``. Flat arrays of float64, the clock of uint64. Nothing is checked.
+"""
 
 
 def _spreader(count: int) -> Any:
-    """``transpose_eight`` the other way, for so many fields that become float32."""
-
     @intrinsic  # type: ignore[untyped-decorator]
     def spreader(
         _context: Any, source: Any, start: Any, pitch: Any, target: Any, to: Any, distance: Any
@@ -152,6 +154,16 @@ spread_two, spread_four = _spreader(2), _spreader(4)
 Those of a lane stand in a flat array of float64 from ``start`` on at distances of ``pitch``, and go into
 one of float32 from ``to`` on; those of the next lane, which stand beside them, ``distance`` further on.
 """
+
+
+def _joined(builder: Any, parts: list[Any]) -> Any:
+    """One vector of several."""
+    if len(parts) == 1:
+        return parts[0]
+    half = len(parts) // 2
+    low, high = _joined(builder, parts[:half]), _joined(builder, parts[half:])
+    size = 2 * low.type.count
+    return builder.shuffle_vector(low, high, ir.VectorType(ir.IntType(32), size)(list(range(size))))
 
 
 def _transpose(builder: Any, rows: list[Any]) -> None:
