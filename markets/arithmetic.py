@@ -7,7 +7,7 @@ and prices are multiplied by their inverse.
 
 from __future__ import annotations
 
-from foretrade.markets.compiled import inlined
+from foretrade.markets.compiled import inlined, turn
 
 ROUNDING = 1e-9  # a weight this close to its target is on it; what is left is float noise
 
@@ -83,7 +83,8 @@ def slope_of(order: float, tilt: float, unit_cost: float) -> float:
     side while ``e`` falls from ``base``; so ``e + unit_cost |…| = base`` is linear, and solved by
     ``order / slope`` units. No equity can pay for the order if the slope is not positive.
     """
-    return 1.0 + unit_cost * (tilt if order >= 0.0 else -tilt)
+    slope: float = 1.0 + unit_cost * turn(tilt, order)
+    return slope
 
 
 @inlined
@@ -93,6 +94,6 @@ def cost_rate(fee: float, half_spread: float) -> float:
 
 
 @inlined
-def cash_after(cash: float, order: float, price: float, paid: float) -> float:
-    """Cash after an order that costs ``paid``."""
-    return cash - (order * price + paid)
+def cash_after(cash: float, bought: float, paid: float) -> float:
+    """Cash after an order of ``bought`` notional (sold, if negative) that costs ``paid``."""
+    return cash - (bought + paid)

@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 
 import numba
 import numpy as np
+from llvmlite import ir
 from numba.core.cpu import CPUTargetOptions
 from numba.core.options import TargetOptions
 from numba.core.registry import cpu_target
@@ -202,6 +203,19 @@ def choose(_context: Any, condition: Any, one: Any, other: Any) -> Any:
         return builder.select(*arguments)
 
     return numba.float64(numba.boolean, numba.float64, numba.float64), build
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def turn(_context: Any, value: Any, side: Any) -> Any:
+    """In compiled code: ``value``, or ``-value`` if ``side`` is negative (−0 is), by one operation."""
+
+    def build(_target: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
+        word = ir.IntType(64)
+        number, sign = (builder.bitcast(one, word) for one in arguments)
+        turned = builder.xor(number, builder.and_(sign, word(1 << 63)))
+        return builder.bitcast(turned, ir.DoubleType())
+
+    return numba.float64(numba.float64, numba.float64), build
 
 
 @intrinsic  # type: ignore[untyped-decorator]

@@ -32,6 +32,7 @@ from foretrade.markets.trading import (
     NET,
     OPEN,
     OUT,
+    PROFIT,
     REASON,
     STOP_LOSS,
     TAKE_PROFIT,
@@ -41,20 +42,19 @@ from foretrade.markets.trading import (
 
 
 @compiled_part
-def stop_or_take(
-    a: Floats, hs: Floats, s: Floats, ms: Floats, lanes: Index, at_open: bool, stops: bool, takes: bool
+def stop_out(
+    a: Floats, hs: Floats, s: Floats, ms: Floats, lanes: Index, at_open: bool, inside: bool
 ) -> int:
-    """Close positions whose stop or profit target was touched, and trade them no more in this step.
+    """Close positions whose stop was touched, and trade them no more in this step.
 
     Levels are fractions of the average entry price, from the decision in force; inf is none.
 
     Args:
-        at_open: Whether to look at the open.
-        stops: Whether to look inside the bar for stops.
-        takes: Likewise for profit targets.
+        at_open: Whether to look at the open; there profits are taken, too.
+        inside: Whether to look inside the bar.
 
     Returns:
-        How many positions had touched their profit target inside the bar, whether looked for or not.
+        How many positions have touched their profit target inside the bar: :func:`take_profit` is next.
     """
     wins = 0
     for i in range(len(hs)):
@@ -67,20 +67,31 @@ def stop_or_take(
             first, high, low = m[OPEN + j], m[HIGH + j], m[LOW + j]
             worst, best = choose(side > 0.0, low, high), choose(side > 0.0, high, low)
             wins_it = side * (best - take) >= 0.0
-            level = choose(takes & wins_it, take, 0.0)
-            level = choose(stops & (side * (worst - stop) <= 0.0), stop, level)
+            level = choose(inside & (side * (worst - stop) <= 0.0), stop, 0.0)
             gap = at_open & ((side * (first - stop) <= 0.0) | (side * (first - take) >= 0.0))
             level = choose(gap, first, level)
             trades = (h[UNITS + j] != 0.0) & (first == first)  # without a tradable bar the open is NaN
             level = choose(trades, level, 0.0)
             m[EXIT + j] = choose(m[OUT + j] == 0.0, level, m[EXIT + j])  # who is out keeps his price
             touched += level > 0.0
+            m[PROFIT + j] = choose(trades & wins_it, take, 0.0)
             wins += trades & wins_it
         if touched > 0:
             for j in range(lanes):
                 if m[EXIT + j] > 0.0:
                     _exit(a, h, s, m, j)
     return wins
+
+
+@compiled_part
+def take_profit(a: Floats, hs: Floats, s: Floats, ms: Floats, lanes: Index) -> None:
+    """Close positions that have touched their profit target, unless something else closed them."""
+    for i in range(len(hs)):
+        h, m = hs[i], ms[i]
+        for j in range(lanes):
+            if (m[PROFIT + j] > 0.0) & (m[OUT + j] == 0.0):
+                m[EXIT + j] = m[PROFIT + j]
+                _exit(a, h, s, m, j)
 
 
 @compiled_apart

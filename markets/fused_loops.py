@@ -154,9 +154,10 @@ def take(x: Block, bar: Bar, scale: float, uniform: bool, plain: bool) -> bool:
             later[KEPT + j] = books[KEPT + j] + choose(in_band, 1.0, 0.0)
             goes &= not in_band
         order = choose(goes, away / slope_of(away, tilt, bar.fill * rate), 0.0)
-        notional = abs(order) * bar.fill
+        bought = order * bar.fill
+        notional = abs(bought)
         paid = notional * rate
-        cash = cash_after(cash, order, bar.fill, paid)
+        cash = cash_after(cash, bought, paid)
         units += order
         equity = cash + units * bar.mark
         odd |= odd_weight | (not ((paid < 0.5 * base) & (equity > 0.0)))
@@ -233,7 +234,7 @@ def trade(x: Block, bar: Bar, accrues: bool) -> int:
         order, carry, stands = x.scratch[ORDER + j], x.scratch[CARRY + j], x.tally[OVER + j] == ALIVE
         notional = abs(order) * bar.fill
         paid = notional * _rate(x, bar, j)
-        cash = cash_after(x.books[CASH + j], order, bar.fill, paid)
+        cash = cash_after(x.books[CASH + j], order * bar.fill, paid)
         units = x.books[UNITS + j] + order
         ruined = (order == 0.0) & (cash + units * bar.fill <= 0.0)
         if accrues:
@@ -263,7 +264,7 @@ def liquidate(x: Block, bar: Bar, fills_first: bool) -> None:
             price = bar.fill if ruined else bar.mark
             notional = abs(units) * price
             paid = notional * _rate(x, bar, j)
-            b[CASH + j] = x.after[j] = cash_after(cash, -units, price, paid)
+            b[CASH + j] = x.after[j] = cash_after(cash, -units * price, paid)
             b[UNITS + j] = 0.0
             x.fallen[0] += 1
             t[RUIN + j] += 1.0

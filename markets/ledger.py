@@ -159,11 +159,11 @@ def _exit(
     inside, wins = moment == NEXT_CLOSE, 0  # there the worst comes first
     if terms.has_exits & (inside | ((moment == NEXT_OPEN) & (terms.fills == NEXT_OPEN))):
         at_open = (moment == NEXT_OPEN) | (terms.fills != NEXT_OPEN)
-        wins = exits.stop_or_take(a, hs, s, ms, lanes, at_open, inside, False)
+        wins = exits.stop_out(a, hs, s, ms, lanes, at_open, inside)
     if terms.inside_margin & inside:
         exits.call_margin_inside(a, hs, s, ms, lanes, terms)
     if wins > 0 and inside:
-        exits.stop_or_take(a, hs, s, ms, lanes, False, False, True)
+        exits.take_profit(a, hs, s, ms, lanes)
     if terms.has_delistings & (moment == max(terms.fills, NEXT_OPEN)):
         exits.sell_delisted(a, hs, clock, s, ms, lanes, events)
 

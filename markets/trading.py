@@ -24,7 +24,7 @@ WORK_FIELDS = (
 QUOTE_FIELDS = (
     "requested", "achieved", "reason", "target", "stop_loss", "take_profit",
     *PRICE_FIELDS, "high", "low", "out",
-    "weight", "goal", "tilt", "goes", "kept", "order", "exit", "inverse",
+    "weight", "goal", "tilt", "goes", "kept", "order", "exit", "profit", "inverse",
     "fee_rate", "half_spread", "borrow_rate", "financing_rate", "interest_rate",
     "fee_per_unit", "minimum_fee", "impact_rate", "quadratic",
     "seen_weight", "seen_unrealised", "seen_held", "seen_pending",
@@ -38,7 +38,7 @@ QUOTE_FIELDS = (
 (
     REQUESTED, ACHIEVED, REASON, TARGET, STOP_LOSS, TAKE_PROFIT,
     MARK, FILL, VALUED, YEARS, OPEN, INVERSE_FILL, INVERSE_VOLUME, VOLUME_CAP, HIGH, LOW, OUT,
-    WEIGHT, GOAL, TILT, GOES, KEPT, ORDER, EXIT, INVERSE,
+    WEIGHT, GOAL, TILT, GOES, KEPT, ORDER, EXIT, PROFIT, INVERSE,
     FEE_RATE, HALF_SPREAD, BORROW_RATE, FINANCING_RATE, INTEREST_RATE,
     FEE_PER_UNIT, MINIMUM_FEE, IMPACT_RATE, QUADRATIC,
     SEEN_WEIGHT, SEEN_UNREALISED, SEEN_HELD, SEEN_PENDING,
@@ -101,7 +101,7 @@ def trade(
         s[FEE + j] += fee
         s[SPREAD + j] += notional * m[HALF_SPREAD + j]
         s[TRADED + j] += notional
-    a[CASH + j] = cash_after(a[CASH + j], order, price, paid)
+    a[CASH + j] = cash_after(a[CASH + j], order * price, paid)
     units, entry = held + order, h[ENTRY + j]
     averaged = (entry * held + price * order) / units
     entry = choose(abs(units) > abs(held), averaged, entry)
