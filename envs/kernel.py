@@ -122,13 +122,20 @@ def advance_symbol_untold(
 @compiled
 def advance_one(address: int, actions: Floats, seen: Float32s) -> int:
     """The same for a stage's only account, in a third of the time: the code is short."""
-    return _advance_one(stage_at(address), actions, seen, ledger.step)
+    return _advance_one(stage_at(address), actions, seen, ledger.step, True)
 
 
 @compiled
 def advance_one_symbol(address: int, actions: Floats, seen: Float32s) -> int:
     """The same where there is one symbol."""
-    return _advance_one(stage_at(address), actions, seen, ledger.step_one)
+    return _advance_one(stage_at(address), actions, seen, ledger.step_one, True)
+
+
+@compiled
+def advance_one_plainly(address: int, actions: Floats, seen: Float32s) -> int:
+    """The same where nothing of :func:`foretrade.markets.exchange.asks_seldom` is asked for, and no path
+    is bootstrapped."""
+    return _advance_one(stage_at(address), actions, seen, ledger.step_one, None)
 
 
 @inlined
@@ -143,7 +150,7 @@ def _advance_blocks(
     ended = 0
     for block in range(np.uint64(first), np.uint64(last)):
         lanes, n = ledger.lanes_of(accounts, block), block * np.uint64(LANES)
-        done = _advance(stage, block, lanes, actions, seen, side, step, tells)
+        done = _advance(stage, block, lanes, actions, seen, side, step, tells, True)
         if (done > 0) & (len(outcome.over) > 0):
             _note(outcome, ended, n, lanes)
         ended += done
@@ -183,27 +190,27 @@ def _note(outcome: Any, known: int, n: Index, lanes: Index) -> None:
 
 
 @inlined
-def _advance_one(stage: Stage, actions: Floats, seen: Float32s, step: Any) -> int:
+def _advance_one(stage: Stage, actions: Floats, seen: Float32s, step: Any, seldom: Any) -> int:
     bad = _first_outside(actions, stage.market.limits, len(stage.work.quotes), 0, 1)
     if bad >= 0:
         return -1 - bad
     tells = stage.outcome.told.size > 0
-    return _advance(stage, np.uint64(0), np.uint64(1), actions, seen, 0, step, tells)
+    return _advance(stage, np.uint64(0), np.uint64(1), actions, seen, 0, step, tells, seldom)
 
 
 @inlined
 def _advance(
     stage: Stage, block: Index, lanes: Index, actions: Floats, seen: Float32s, side: int, step: Any,
-    tells: Any,
+    tells: Any, seldom: Any,
 ) -> int:  # fmt: skip
     market, accounts, (s, ms), outcome = stage
     none, n, terms, prices = np.uint64(0), block * np.uint64(LANES), market.terms[0], market.prices
     a, hs, clock = accounts.account[block], accounts.holdings[block], accounts.clock[block]
-    _aim(terms, market.levels, ms, lanes, n, actions)
-    if terms.jump > 0.0:
+    _aim(terms, market.levels, ms, lanes, n, actions, seldom)
+    if seldom is not None and terms.jump > 0.0:
         in_units = terms.sizing != exchange.WEIGHTS
         episodes.jump(hs, clock, ms, lanes, prices, market.blocks, market.landings, terms.jump, in_units)
-    step(a, hs, clock, s, ms, lanes, prices, market.events, market.rates, terms, tells)
+    step(a, hs, clock, s, ms, lanes, prices, market.events, market.rates, terms, tells, seldom)
     rewards.pay(a, hs, clock, s, ms, lanes, market.reference, terms)
     ended = _finish(a, clock, s, lanes, n, outcome.rewards, outcome.terminated, outcome.truncated)
     observe(
@@ -260,7 +267,9 @@ def _finish(
 
 
 @compiled_phase
-def _aim(terms: Any, levels: Floats, ms: Floats, lanes: Index, n: Index, actions: Floats) -> None:
+def _aim(
+    terms: Any, levels: Floats, ms: Floats, lanes: Index, n: Index, actions: Floats, seldom: Any
+) -> None:
     """Make targets and exits of actions."""
     symbols = np.uint64(len(ms))
     low, high, in_grid = terms.low, terms.high, terms.kind == GRID
@@ -273,7 +282,7 @@ def _aim(terms: Any, levels: Floats, ms: Floats, lanes: Index, n: Index, actions
             m[TARGET + j] = min(max(value, low), high)
     if terms.kind == SIMPLEX:
         _onto_simplex(ms, lanes)
-    if terms.has_exits:
+    if seldom is not None and terms.has_exits:
         _set_exits(ms, lanes, n, actions, symbols, terms.stops, levels[1], in_grid, STOP_LOSS)
         column = symbols * np.uint64(2 if terms.stops > 1 else 1)
         _set_exits(ms, lanes, n, actions, column, terms.takes, levels[2], in_grid, TAKE_PROFIT)

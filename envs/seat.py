@@ -14,7 +14,7 @@ from foretrade.envs.writing import TOLD, TOLD_PER_SYMBOL
 from foretrade.markets.accounts import new_accounts
 from foretrade.markets.arrays import Float32s, Floats, Ints
 from foretrade.markets.compiled import Packed, bound
-from foretrade.markets.exchange import AT_SPLIT, AT_VALUED
+from foretrade.markets.exchange import AT_SPLIT, AT_VALUED, asks_seldom
 from foretrade.markets.trading import new_workspace
 
 FIRST: Ints = np.zeros(1, dtype=np.int64)
@@ -46,8 +46,7 @@ class Seat:
         self._seen = np.zeros(self.shape, dtype=np.float32)
         self.seen: Float32s = self._seen[0]
         self._begin = bound(kernel.begin, *kernel.BEGIN)
-        advance_one = kernel.advance_one_symbol if self._alone else kernel.advance_one
-        step = bound(advance_one, *kernel.ADVANCE_ONE)
+        step = bound(_shortest(market), *kernel.ADVANCE_ONE)
         advance = partial(step, self._stage.address, self.actions, self._seen)
         advance.__dict__["stage"] = self._stage  # whoever holds the function keeps what it works on
         self.advance: Callable[[], int] = advance
@@ -103,6 +102,16 @@ class Seat:
         """Where stops and profit targets filled in the last step, ``[symbols]``; only where one did."""
         levels: Floats = self._work.view("exit")[:, 0].copy()
         return levels
+
+
+def _shortest(market: Market) -> Callable[..., Any]:
+    """The kernel with the least code that takes all steps in this market."""
+    terms = market.terms[0]
+    if market.prices.shape[1] > 1:
+        return kernel.advance_one
+    if asks_seldom(terms) or terms["jump"] > 0:
+        return kernel.advance_one_symbol
+    return kernel.advance_one_plainly
 
 
 def _restored(market: Market, entries: int, books: tuple[Any, ...]) -> Seat:

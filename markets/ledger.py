@@ -31,23 +31,20 @@ from foretrade.markets.accounts import (
     ACCOUNT_FIELDS,
     CASH,
     COST_SCALE,
-    ENTRY,
     EQUITY,
     HELD_BARS,
     HOLDING_FIELDS,
     LANES,
     PEAK,
-    PENDING,
     ROW,
     UNITS,
     Accounts,
 )
 from foretrade.markets.arithmetic import borrowed, idle, owed
 from foretrade.markets.arrays import Floats, Index, UInts
-from foretrade.markets.compiled import compiled, compiled_part, compiled_phase, inlined
+from foretrade.markets.compiled import compiled, compiled_phase, inlined
+from foretrade.markets.corporate import adjust
 from foretrade.markets.exchange import (
-    AT_DIVIDEND,
-    AT_SPLIT,
     NEXT_CLOSE,
     NEXT_OPEN,
     SAME_CLOSE,
@@ -76,7 +73,6 @@ from foretrade.markets.trading import (
     PRICE_PNL,
     REASON,
     SPREAD,
-    TARGET,
     TRADED,
     VALUED,
     Workspace,
@@ -87,27 +83,29 @@ from foretrade.markets.trading import (
 @inlined
 def step(
     a: Floats, hs: Floats, clock: UInts, s: Floats, ms: Floats, lanes: Index, prices: Floats,
-    events: Floats, rates: Floats, terms: Any, tells: Any,
+    events: Floats, rates: Floats, terms: Any, tells: Any, seldom: Any,
 ) -> None:  # fmt: skip
     """Take the first ``lanes`` accounts of a block from their row's close to the next row's.
 
     Args:
         tells: Whether anybody asks for what was achieved at the fill; ``None`` if nobody asks for that,
             for reasons or for the step's flows, so that they are not summed either.
+        seldom: ``None`` if the terms ask for none of what :func:`exchange.asks_seldom` names, so that it
+            is not even compiled.
     """
     _take_step(
-        a, hs, clock, s, ms, lanes, prices, events, rates, terms, tells, _accrue, _fill, _mark
+        a, hs, clock, s, ms, lanes, prices, events, rates, terms, tells, seldom, _accrue, _fill, _mark
     )  # fmt: skip
 
 
 @inlined
 def step_one(
     a: Floats, hs: Floats, clock: UInts, s: Floats, ms: Floats, lanes: Index, prices: Floats,
-    events: Floats, rates: Floats, terms: Any, tells: Any,
+    events: Floats, rates: Floats, terms: Any, tells: Any, seldom: Any,
 ) -> None:  # fmt: skip
     """The same, faster, where there is one symbol."""
     _take_step(
-        a, hs, clock, s, ms, lanes, prices, events, rates, terms, tells,
+        a, hs, clock, s, ms, lanes, prices, events, rates, terms, tells, seldom,
         solo.accrue, solo.fill, solo.mark,
     )  # fmt: skip
 
@@ -120,33 +118,35 @@ def step_any(
     """Whichever of the two it takes; who knows beforehand calls that, and need not compile the other."""
     prices, events, rates, terms = exchange
     if len(hs) == 1:
-        step_one(a, hs, clock, s, ms, lanes, prices, events, rates, terms[0], tells)
+        step_one(a, hs, clock, s, ms, lanes, prices, events, rates, terms[0], tells, True)
     else:
-        step(a, hs, clock, s, ms, lanes, prices, events, rates, terms[0], tells)
+        step(a, hs, clock, s, ms, lanes, prices, events, rates, terms[0], tells, True)
 
 
 @inlined
 def _take_step(
     a: Floats, hs: Floats, clock: UInts, s: Floats, ms: Floats, lanes: Index, prices: Floats,
-    events: Floats, rates: Floats, terms: Any, tells: Any, accrue: Any, fill: Any, mark: Any,
+    events: Floats, rates: Floats, terms: Any, tells: Any, seldom: Any, accrue: Any, fill: Any,
+    mark: Any,
 ) -> None:  # fmt: skip
     """The order of events."""
     lay_out(a, clock, ms, lanes, prices, events, rates, terms)
-    if terms.fills == SAME_CLOSE:
+    if seldom is not None and terms.fills == SAME_CLOSE:
         lay_out_volume(clock, ms, lanes, prices, 1)
     _begin(a, hs, s, lanes)
     if tells is not None:
         _clear(s, ms, lanes, terms)
     for moment in range(3):  # the close before, the open, the close
         if moment == NEXT_OPEN:
-            if terms.fills == SAME_CLOSE:
+            if seldom is not None and terms.fills == SAME_CLOSE:
                 lay_out_volume(clock, ms, lanes, prices, 0)
-            if terms.has_actions:
-                _corporate_actions(a, hs, clock, s, ms, lanes, events, terms.sizing != WEIGHTS)
+            if seldom is not None and terms.has_actions:
+                adjust(a, hs, clock, s, ms, lanes, events, terms.sizing != WEIGHTS)
             accrue(a, hs, s, ms, lanes, terms, tells)
-        _exit(a, hs, clock, s, ms, lanes, events, terms, moment)
+        if seldom is not None:
+            _exit(a, hs, clock, s, ms, lanes, events, terms, moment)
         if terms.fills == moment:
-            fill(a, hs, s, ms, lanes, terms, tells)
+            fill(a, hs, s, ms, lanes, terms, tells, seldom)
     mark(a, hs, s, ms, lanes, terms, tells)
 
 
@@ -195,33 +195,6 @@ def _clear(s: Floats, ms: Floats, lanes: Index, terms: Any) -> None:
             m[REASON + j] = 0.0
 
 
-@compiled_part
-def _corporate_actions(
-    a: Floats,
-    hs: Floats,
-    clock: UInts,
-    s: Floats,
-    ms: Floats,
-    lanes: Index,
-    events: Floats,
-    in_units: bool,
-) -> None:
-    for i in range(len(hs)):
-        h, m = hs[i], ms[i]
-        for j in range(lanes):
-            row = clock[ROW + j]
-            split, dividend = events[row, i, AT_SPLIT], events[row, i, AT_DIVIDEND]
-            h[UNITS + j] *= split
-            h[PENDING + j] *= split
-            m[TARGET + j] *= split if in_units else 1.0
-            m[VALUED + j] /= split
-            left = 1.0 - dividend / m[VALUED + j]  # of the price, as in prices adjusted for dividends
-            h[ENTRY + j] *= (left if left > 0.0 else 1.0) / split
-            paid = h[UNITS + j] * dividend
-            s[DIVIDEND + j] += paid
-            a[CASH + j] += paid
-
-
 @compiled_phase
 def _accrue(a: Floats, hs: Floats, s: Floats, ms: Floats, lanes: Index, terms: Any, tells: Any) -> None:
     compounds = terms.compounds
@@ -240,7 +213,9 @@ def _accrue(a: Floats, hs: Floats, s: Floats, ms: Floats, lanes: Index, terms: A
 
 
 @compiled_phase
-def _fill(a: Floats, hs: Floats, s: Floats, ms: Floats, lanes: Index, terms: Any, tells: Any) -> None:
+def _fill(
+    a: Floats, hs: Floats, s: Floats, ms: Floats, lanes: Index, terms: Any, tells: Any, seldom: Any
+) -> None:
     """Go to the fill prices, see whether the account still stands, and trade."""
     for i in range(len(hs)):
         h, m = hs[i], ms[i]

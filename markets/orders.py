@@ -48,18 +48,20 @@ def rebalance(
     aim(a, hs, s, ms, lanes, terms)
     if len(hs) > 1:
         join(s, ms, lanes)
-    settle(a, hs, s, ms, lanes, terms, tells)
+    settle(a, hs, s, ms, lanes, terms, tells, True)
 
 
 @inlined
-def settle(a: Floats, hs: Floats, s: Floats, ms: Floats, lanes: Index, terms: Any, tells: Any) -> None:
+def settle(
+    a: Floats, hs: Floats, s: Floats, ms: Floats, lanes: Index, terms: Any, tells: Any, seldom: Any
+) -> None:
     """Find the equity that the orders' costs leave, cut what does not fit, and trade."""
     has_volume = math.isfinite(terms.max_participation)
     fits = (len(hs) == 1) & (terms.sizing == WEIGHTS)  # a single weight fits as it is
     for _ in range(ROUNDS + len(hs)):
         solve(hs, s, ms, lanes, terms)
         cuts = cut_to_volume(hs, s, ms, lanes, terms) if has_volume else 0
-        if (cuts == 0) & (not fits):
+        if seldom is not None and (cuts == 0) & (not fits):
             cuts = make_room(hs, s, ms, lanes, terms)
         if cuts == 0:
             break

@@ -58,7 +58,9 @@ def accrue(a: Floats, hs: Floats, s: Floats, ms: Floats, lanes: Index, terms: An
 
 
 @inlined
-def fill(a: Floats, hs: Floats, s: Floats, ms: Floats, lanes: Index, terms: Any, tells: Any) -> None:
+def fill(
+    a: Floats, hs: Floats, s: Floats, ms: Floats, lanes: Index, terms: Any, tells: Any, seldom: Any
+) -> None:
     """Go to the fill price, see whether the account still stands, and trade to the target."""
     h, m = hs[0], ms[0]
     lost, odd = _value(a, h, s, m, lanes, terms, tells)
@@ -69,7 +71,7 @@ def fill(a: Floats, hs: Floats, s: Floats, ms: Floats, lanes: Index, terms: Any,
     else:
         targets.limit(a, hs, s, ms, lanes, terms)
         targets.aim(a, hs, s, ms, lanes, terms)
-    orders.settle(a, hs, s, ms, lanes, terms, tells)
+    orders.settle(a, hs, s, ms, lanes, terms, tells, seldom)
 
 
 @compiled_phase

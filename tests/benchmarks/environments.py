@@ -282,7 +282,7 @@ def rows(
     lines = [["environment", "accounts", "steps/s", "ours", "ours / theirs"]]
     for peer in (name for name in PEERS if name in rates):
         for own in opponents(peer):
-            lines.append([peer, "", rate(peer), own, f"{ratio(own, peer):.3g}×"])
+            lines.append([peer, "", rate(peer), own, f"{ratio(own, peer):.2f}×"])
     yield "Beside peers", lines
 
 

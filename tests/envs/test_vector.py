@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import pickle
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import gymnasium
 import numpy as np
 import pytest
 from gymnasium.vector import AutoresetMode
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from ledger_account import fixed_notional
 
@@ -32,6 +33,7 @@ from foretrade.markets.arrays import read_only
 from foretrade.markets.bars import Bars
 from foretrade.markets.compiled import bound
 from foretrade.markets.costs import Costs
+from foretrade.markets.exchange import asks_seldom
 from foretrade.markets.rules import Rules
 from foretrade.markets.synthetic import random_walk
 
@@ -236,6 +238,42 @@ def test_one_symbol_by_the_phases_for_many_gives_the_same_bits(chosen, market, s
         for name, values in told.items():
             assert np.array_equal(values, also_told[name], equal_nan=True), name
         assert not nothing
+
+
+ordinary = st.fixed_dictionaries(
+    {
+        "fill": st.sampled_from(["next_close", "next_open"]),
+        "costs": costs,
+        "rules": rules,
+        "actions": st.sampled_from([WeightActions(-3.0, 3.0), PositionActions(), SimplexActions()]),
+        "reward": rewards,
+    }
+)
+
+
+@given(ordinary, alone, st.integers(0, 99))
+def test_a_market_that_asks_for_nothing_seldom_gets_the_same_bits_with_less_code(chosen, market, seed):
+    lean = make(chosen, market)
+    assume(not asks_seldom(lean.market.terms[0]))
+    whole, seat = lean.copy(), lean.seat
+    whole.seat.advance = partial(
+        bound(kernel.advance_one_symbol, *kernel.ADVANCE_ONE),
+        whole.seat._stage.address, whole.seat.actions, whole.seat._seen,
+    )  # fmt: skip
+    assert seat.advance.func is bound(kernel.advance_one_plainly, *kernel.ADVANCE_ONE)
+    assert np.array_equal(lean.reset(seed=seed)[0], whole.reset(seed=seed)[0])
+    lean.action_space.seed(seed)
+    over = False
+    for _ in range(60):
+        if over:
+            break
+        action = lean.action_space.sample()
+        seen, *one, told = lean.step(action)
+        also_seen, *other, also_told = whole.step(action)
+        assert np.array_equal(seen, also_seen)
+        assert one == other
+        assert str(told) == str(also_told)  # NaN equals itself
+        over = any(one[1:])
 
 
 @pytest.mark.parametrize("symbols", [1, 3])
