@@ -9,7 +9,7 @@ more room.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -112,22 +112,44 @@ class LastSeen:
     """What accounts that ended saw last, as Gymnasium tells it: an array with ``None`` for the others.
 
     Args:
-        anew: Whether each time in a new array, which is made while a hundred accounts could step.
+        shape: Accounts, and entries of what each sees.
+        split: Makes of an account's entries what is told of it, if that is not an array.
+        anew: Whether all is made anew each time, which takes as long as some steps of those accounts.
     """
 
-    def __init__(self, accounts: int, *, anew: bool) -> None:
-        self._anew, self._which = anew, np.zeros(0, dtype=np.int64)
-        self._told: AnyArray = np.empty(accounts, dtype=object)
+    def __init__(
+        self, shape: tuple[int, int], split: Callable[[Float32s], Any] | None, *, anew: bool
+    ) -> None:
+        self._shape, self._split, self._anew = shape, split, anew
+        self._told: AnyArray = np.empty(shape[0], dtype=object)
+        self._which = np.zeros(0, dtype=np.int64)
+        self._rows: AnyArray | None = None
 
-    def told(self, which: Ints, shown: Iterable[Any]) -> AnyArray:
-        """The array, for what is ``shown`` of the accounts ``which``."""
+    def told(self, which: Ints, shown: Float32s) -> AnyArray:
+        """The array, for what is ``shown`` of the accounts ``which``, ``[len(which), entries]``."""
         if self._anew:
-            self._told = np.empty(len(self._told), dtype=object)
+            self._told = np.empty(self._shape[0], dtype=object)
         else:
             self._told[self._which] = None
             self._which = which.copy()
-        self._told[which] = np.fromiter(shown, dtype=object, count=len(which))
+        if self._anew or self._split is not None:
+            each = shown.copy() if self._split is None else map(self._split, shown.copy())
+            self._told[which] = np.fromiter(each, dtype=object, count=len(which))
+        else:
+            self._told[which] = self._kept(which, shown)
         return self._told
+
+    def _kept(self, which: Ints, shown: Float32s) -> AnyArray:
+        """The accounts' own rows of one array, made when first somebody ends."""
+        if self._rows is None:
+            self._memory = np.zeros(self._shape, dtype=np.float32)
+            self._rows = np.fromiter(self._memory, dtype=object, count=self._shape[0])
+        self._memory[which] = shown
+        rows: AnyArray = self._rows[which]
+        return rows
+
+    def __getstate__(self) -> dict[str, Any]:
+        return self.__dict__ | {"_rows": None, "_memory": None}
 
 
 def sliding_entries(market: Market) -> int:

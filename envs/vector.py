@@ -104,7 +104,8 @@ class MarketVectorEnv(gymnasium.vector.VectorEnv[Observations, AnyArray, AnyArra
         self._screens = Screens(shape, each, self._outcome.shown, buffers)
         self._idle = np.repeat(self.env.market.limits[:, 0], self._symbols)
         self._ended, self._waiting = np.ones(num_envs, dtype=np.bool_), True
-        self._last = LastSeen(num_envs, anew=copy)
+        split = self.env.layout.split if self.env.as_dict else None
+        self._last = LastSeen(shape, split, anew=copy)
         self.begun = False  # becomes true with the first reset, which is everybody's
         self._share_out(threads)
 
@@ -236,13 +237,12 @@ class MarketVectorEnv(gymnasium.vector.VectorEnv[Observations, AnyArray, AnyArra
         over, last_infos = done.terminated | done.truncated, self._infos()
         last_infos |= {key: over for key in last_infos if key.startswith("_")}
         if 0 < begun <= len(done.over):  # the kernel has begun their next episodes
-            which, last_seen = done.over[:begun], done.last[:begun].copy()
+            which, last_seen = done.over[:begun], done.last[:begun]
         else:
             which = over.nonzero()[0]
             last_seen = self._screens.seen.take(which, 0)
             self._begin(which, NO_WISH)
-        shown = map(self.env.layout.split, last_seen) if self.env.as_dict else last_seen
-        final, infos = self._last.told(which, shown), self._infos()
+        final, infos = self._last.told(which, last_seen), self._infos()
         infos |= {"final_obs": final, "_final_obs": over, "final_info": last_infos, "_final_info": over}
         return *self._results(), infos
 
