@@ -48,6 +48,7 @@ from foretrade.markets.trading import (
 )
 from foretrade.markets.vectors import (
     copy_eight,
+    copy_four,
     copy_sixteen,
     flat,
     spread_four,
@@ -131,20 +132,19 @@ def _copy_rows(
     into: Float32s, to: Index, entries: Index,
 ) -> None:  # fmt: skip
     """For each lane: copy what ends with its row, of ``each`` entries, into its observation."""
-    one, eight = np.uint64(1), np.uint64(8)
-    rest = length - eight
-    if eight <= length <= eight + eight:
+    one, four, eight = np.uint64(1), np.uint64(4), np.uint64(8)
+    if eight <= length <= eight + eight + eight:
+        two = length >= eight + eight
+        left = length - (eight + eight if two else eight)
         for j in range(first, last):
             start = (clock[ROW + j] + one) * each - length
             copy_eight(into, to, source, start)
-            copy_eight(into, to + rest, source, start + rest)
-            to += entries
-    elif eight < length <= eight + eight + eight:
-        for j in range(first, last):
-            start = (clock[ROW + j] + one) * each - length
-            copy_eight(into, to, source, start)
-            copy_eight(into, to + eight, source, start + eight)
-            copy_eight(into, to + rest, source, start + rest)
+            if two:
+                copy_eight(into, to + eight, source, start + eight)
+            if left > four:
+                copy_eight(into, to + length - eight, source, start + length - eight)
+            elif left > 0:  # more than is left would lie in two lines of the cache more often
+                copy_four(into, to + length - four, source, start + length - four)
             to += entries
     else:
         for j in range(first, last):

@@ -51,7 +51,7 @@ def _copier(count: int) -> Any:
     return copier
 
 
-copy_eight, copy_sixteen = _copier(8), _copier(16)
+copy_four, copy_eight, copy_sixteen = _copier(4), _copier(8), _copier(16)
 """In compiled code: copy so many float32 of a flat array from ``start`` on into another, at once.
 
 Nothing is checked. LLVM would not join single copies: for all it knows the arrays overlap.
