@@ -84,12 +84,9 @@ def write(
     """What is shown of the market, of each position, and of the money, each in a loop of its own: one
     loop over it all would keep most of what it needs on the stack."""
     stand_alone()
-    each, width, entries = (
-        np.uint64(window.shape[1]),
-        np.uint64(current.shape[1]),
-        np.uint64(seen.shape[1]),
-    )
-    length, into, to = np.uint64(lookback_bars) * each, flat(seen), (n + first) * entries
+    each, width = np.uint64(window.shape[1]), np.uint64(current.shape[1])
+    length, entries = np.uint64(lookback_bars) * each, np.uint64(seen.shape[1])
+    into, to = flat(seen), (n + first) * entries
     if length > 0:
         _write_windows(flat(window), each, length, clock, first, last, n, into, to, entries, shown)
     to += length
