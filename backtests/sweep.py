@@ -42,8 +42,8 @@ class Outcome:
         initial_equity: In quote currency.
         final_equity: At the last close.
         steps: Until the end, or the step in which it was over, that one included.
-        turnover: Traded notional over the equity before, a year.
-        cost: All costs less interest, over the equity before, a year.
+        turnover: Traded notional over the equity before, a year; NaN if not asked for.
+        cost: All costs less interest, over the equity before, a year; NaN if not asked for.
         ruined: Whether it was over before the end.
         reasons: How often each of ``foretrade.markets.reasons.REASONS`` gave a symbol another weight
             than was asked for.
@@ -107,6 +107,7 @@ def sweep(
     initial_equity: float = 1_000_000.0,
     threads: int = 1,
     out: Floats | None = None,
+    flows: bool = True,
 ) -> Sweep:
     """Equity curves of target-weight strategies.
 
@@ -120,12 +121,13 @@ def sweep(
         threads: Share the strategies out; the bits do not depend on it.
         out: Where to write the equity, ``[steps + 1, strategies]``; memory fresh from the system takes
             longer to map than to fill. It holds nothing of worth after an error.
+        flows: Whether to sum up turnover and cost; without, a sweep takes less time, and both are NaN.
 
     Raises:
         ValueError: A shape, row or number is impossible; the message names it.
     """
     play = _plan(bars, targets, rows, fill, costs, rules, cost_scale, initial_equity, threads)
-    record = play(_checked_out(out, play.targets))
+    record = play(_checked_out(out, play.targets), flows=flows)
     return Sweep(**_outcome(bars, play, record), equity=record.equity)
 
 
@@ -160,9 +162,9 @@ class _Play:
     threads: int
     fuses: bool
 
-    def __call__(self, equity: Floats, *, moments: bool = False) -> Record:
+    def __call__(self, equity: Floats, *, moments: bool = False, flows: bool = True) -> Record:
         _, symbols, strategies = self.targets.shape
-        record = Record(equity, np.empty((len(TALLY_FIELDS), strategies)), moments)
+        record = Record(equity, np.empty((len(TALLY_FIELDS), strategies)), moments, flows)
 
         def play(first: int, last: int) -> None:
             given = (self.targets, self.cost_scale, self.rows.start, self.initial_equity, self.exchange)
@@ -266,7 +268,7 @@ def _check_rows(bars: Bars, rows: range, steps: int) -> None:
 
 def _outcome(bars: Bars, play: _Play, record: Record) -> dict[str, Any]:
     tallies = dict(zip(TALLY_FIELDS, record.tallies, strict=True))
-    years = tallies["steps"] / bars.periods_per_year
+    years = tallies["steps"] / (bars.periods_per_year if record.flows else np.nan)
     return {
         "rows": play.rows,
         "fill": play.fill,

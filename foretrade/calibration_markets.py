@@ -150,7 +150,7 @@ def rules(bars: Bars, forecasts: Table) -> Floats:
 
 def net_returns(bars: Bars, targets: Floats, rows: range, costs: Costs) -> Floats:
     """Simple returns of each rule over the rows ``[steps, rules]``."""
-    equity = sweep(bars, targets[rows.start : rows.stop], rows=rows, costs=costs).equity
+    equity = sweep(bars, targets[rows.start : rows.stop], rows=rows, costs=costs, flows=False).equity
     return equity[1:] / equity[:-1] - 1.0
 
 

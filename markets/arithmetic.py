@@ -15,7 +15,7 @@ ROUNDING = 1e-9  # a weight this close to its target is on it; what is left is f
 @inlined
 def borrowed(units: float, price: float) -> float:
     """Market value of a short position; 0 of a long one."""
-    short = -units * price
+    short = units * -price  # the sign of a price that many share is turned once
     return short if short > 0.0 else 0.0
 
 

@@ -1,8 +1,8 @@
 """The ledger's step for what sweeps ask for most: one symbol, weights, proportional costs.
 
-A loop over the lanes, or a few (``fused_loops.py``), take the place of the ledger's phases, and have its
-bits. A group of blocks takes a bar together: weights are read and equity is written in the order in
-which they lie in memory.
+A few loops over the lanes (``fused_loops.py``) take the place of the ledger's phases, and have its bits.
+A group of blocks takes a bar together: weights are read and equity is written in the order in which they
+lie in memory. What is kept of the group stays in the caches; the equity goes past them.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import numpy as np
 
 from foretrade.markets.accounts import LANES
 from foretrade.markets.arrays import Floats, Index, Ints, aligned
-from foretrade.markets.compiled import compiled, compiled_part, inlined
+from foretrade.markets.compiled import compiled, inlined
 from foretrade.markets.exchange import (
     AT_FILL,
     AT_INVERSE_FILL,
@@ -24,28 +24,22 @@ from foretrade.markets.exchange import (
     WEIGHTS,
     Exchange,
 )
-from foretrade.markets.fused_loops import (
+from foretrade.markets.fused_books import (
     BOOKS,
     SCRATCH,
     Bar,
     Block,
-    accrue,
-    aim,
-    charge,
     close_books,
-    close_lost,
-    count_strange,
-    liquidate,
     open_books,
-    take,
     tally_moments,
-    trade,
 )
+from foretrade.markets.fused_care import count_strange, take_with_care
+from foretrade.markets.fused_loops import take
 from foretrade.markets.tally import TALLY_FIELDS, Record, hand_over
-from foretrade.markets.vectors import fetch, fetch_to_write
+from foretrade.markets.vectors import address, fetch, stream_eight
 
-GROUP = 8  # blocks; what is kept of more would not fit the second cache
-AHEAD = np.uint64(4)  # blocks; what is asked for so early is there when its turn comes
+GROUP = 32  # blocks; what is kept of more would not fit the second cache
+AHEAD = np.uint64(8)  # blocks; what is asked for so early is there when its turn comes
 
 
 class Group(NamedTuple):
@@ -57,6 +51,7 @@ class Group(NamedTuple):
         fallen: How many accounts are over, ``[blocks, 1]``.
         tally: ``[blocks, TALLY_FIELDS × LANES]``.
         scratch: ``[SCRATCH × LANES]``.
+        equity: That at close ``k`` in row ``k % 2``, ``[2, blocks × LANES]``.
     """
 
     books: Floats
@@ -64,6 +59,7 @@ class Group(NamedTuple):
     fallen: Ints
     tally: Floats
     scratch: Floats
+    equity: Floats
 
 
 def new_group(blocks: int) -> Group:
@@ -71,7 +67,8 @@ def new_group(blocks: int) -> Group:
     count = min(blocks, GROUP)
     place, fallen = np.arange(count + 1), np.zeros((count, 1), dtype=np.int64)
     books, tally = aligned(count + 1, len(BOOKS) * LANES), aligned(count, len(TALLY_FIELDS) * LANES)
-    return Group(books, place, fallen, tally, aligned(len(SCRATCH) * LANES))
+    scratch, equity = aligned(len(SCRATCH) * LANES), aligned(2, count * LANES)
+    return Group(books, place, fallen, tally, scratch, equity)
 
 
 def can_fuse(exchange: Exchange, rows: range) -> bool:
@@ -108,49 +105,43 @@ def replay_fused(
     Returns:
         How many targets are seen not to be finite; if any, the record is worth nothing.
     """
-    one, size, kept = np.uint64(1), np.uint64(len(group.fallen)), np.uint64(len(record.equity))
+    one, size = np.uint64(1), np.uint64(len(group.fallen))
     terms, uniform = exchange.terms[0], _is_uniform(cost_scale)
     strange, plain = 0, uniform & (not _carries(exchange)) & (not terms.no_trade_band > 0.0)
     for start in range(np.uint64(first), np.uint64(last), size):
         stop = min(start + size, np.uint64(last))
-        weights, before, after = targets[0, 0], record.equity[0], record.equity[one % kept]
         for n in range(start, stop):
-            open_books(_block(group, n, n - start, cost_scale, weights, before, after), cash)
+            open_books(_block(group, n, n - start, cost_scale, targets[0, 0], np.uint64(0)), cash)
         for k in range(np.uint64(len(targets))):
-            bar = _bar_at(exchange, np.uint64(row) + k + one)
-            weights = targets[k, 0]
-            before, after = record.equity[k % kept], record.equity[(k + one) % kept]
+            bar, weights = _bar_at(exchange, np.uint64(row) + k + one), targets[k, 0]
             for n in range(start, stop):
-                _fetch_ahead(targets, record.equity, k, n, start, stop)
-                block = _block(group, n, n - start, cost_scale, weights, before, after)
+                _write(group, record, targets, k, n, start, stop)
+                block = _block(group, n, n - start, cost_scale, weights, k)
                 if (terms.fills != SAME_CLOSE) & (block.fallen[0] == 0):
-                    odd = _take(block, bar, uniform, plain)
-                    if odd & plain:  # perhaps only because a limit cuts a target
-                        plain = False
-                        odd = _take(block, bar, uniform, plain)
-                    if not odd:
-                        _exchange_books(group, n - start)
+                    if _take(block, bar, uniform, plain, record.flows):
                         if record.moments:
                             tally_moments(block, float(k + one))
+                        _exchange_books(group, n - start)
                         continue
+                    plain = False  # perhaps a limit cuts targets
                 strange += count_strange(block)
-                _take_with_care(block, bar, terms.fills == SAME_CLOSE, float(k + one), record.moments)
+                take_with_care(block, bar, terms.fills == SAME_CLOSE, float(k + one), record.moments)
         for n in range(start, stop):
-            block = _block(group, n, n - start, cost_scale, weights, before, after)
+            _write(group, record, targets, np.uint64(len(targets)), n, start, stop)
+            block = _block(group, n, n - start, cost_scale, targets[0, 0], one)
             close_books(block, float(len(targets)))
             hand_over(block.tally, record, n * np.uint64(LANES), block.lanes)
     return int(strange)
 
 
 @inlined
-def _block(
-    group: Group, n: Index, which: Index, scale: Floats, weights: Floats, before: Floats, after: Floats
-) -> Block:
-    at, place = n * np.uint64(LANES), group.place
+def _block(group: Group, n: Index, which: Index, scale: Floats, weights: Floats, k: Index) -> Block:
+    at, place, two = n * np.uint64(LANES), group.place, np.uint64(2)
+    here, lanes = which * np.uint64(LANES), min(np.uint64(len(weights)) - at, np.uint64(LANES))
     return Block(
         group.books[place[which]], group.books[place[len(group.fallen)]], group.tally[which],
-        group.scratch, scale[at:], weights[at:], before[at:], after[at:], group.fallen[which],
-        min(np.uint64(len(weights)) - at, np.uint64(LANES)),
+        group.scratch, scale[at:], weights[at:], group.equity[k % two, here:],
+        group.equity[(k + np.uint64(1)) % two, here:], group.fallen[which], lanes,
     )  # fmt: skip
 
 
@@ -162,16 +153,34 @@ def _exchange_books(group: Group, which: Index) -> None:
 
 
 @inlined
-def _fetch_ahead(targets: Floats, equity: Floats, k: Index, n: Index, start: Index, stop: Index) -> None:
-    """Have the cache bring what the block reads and writes whose turn comes ``AHEAD`` blocks later."""
-    later, one = n + min(AHEAD, stop - start), np.uint64(1)
-    if later >= stop:  # in the next bar
-        later, k = start + (later - stop), min(k + one, np.uint64(len(targets) - 1))
-    weights, after = targets[k, 0], equity[(k + one) % np.uint64(len(equity))]
-    at, end = later * np.uint64(LANES), np.uint64(len(weights))
-    for j in range(at, min(at + np.uint64(LANES), end), np.uint64(8)):  # a line holds eight
-        fetch(weights, j)
-        fetch_to_write(after, j)
+def _write(
+    group: Group, record: Record, targets: Floats, k: Index, n: Index, start: Index, stop: Index
+) -> None:
+    """Write a block's part of the equity at close ``k``, and have the cache bring weights, line by line.
+
+    Whole lines go past the caches, for nobody reads them soon; so parts end where lines do. What is
+    brought is of the block whose turn comes ``AHEAD`` blocks later.
+    """
+    line, lanes, one, at = np.uint64(8), np.uint64(LANES), np.uint64(1), start * np.uint64(LANES)
+    bars, kept = np.uint64(len(targets)), np.uint64(len(record.equity))
+    equity, row = group.equity[k % np.uint64(2)], record.equity[k % kept]
+    count = min(np.uint64(len(row)) - at, (stop - start) * lanes)
+    head = (line - address(row, at) // line % line) % line  # entries before the first whole line
+    begin = min((n - start) * lanes + head, count) if n > start else np.uint64(0)
+    end = min((n + one - start) * lanes + head, count) if n + one < stop else count
+    whole = begin if n > start else min(head, end)
+    tail = whole + (end - whole) // line * line
+    later = n + min(AHEAD, stop - start)
+    row_then, soon = (k, later) if later < stop else (k + one, later - (stop - start))
+    weights, first = targets[min(row_then, bars - one), 0], soon * lanes
+    for j in range(begin, whole):
+        row[at + j] = equity[j]
+    for j in range(whole, tail, line):
+        if (kept > bars) | (k == bars):
+            stream_eight(row, at + j, equity, j)
+        fetch(weights, first + (j - whole))
+    for j in range(tail, end):
+        row[at + j] = equity[j]
 
 
 @inlined
@@ -205,31 +214,10 @@ def _bar_at(exchange: Exchange, row: Index) -> Bar:
 
 
 @inlined
-def _take(x: Block, bar: Bar, uniform: bool, plain: bool) -> bool:
-    """:func:`take`, in a loop that is no longer than need be; a literal leaves no trace in it."""
+def _take(x: Block, bar: Bar, uniform: bool, plain: bool, flows: bool) -> bool:
+    """:func:`take`, in loops that are no longer than need be; a literal leaves no trace in them."""
     if plain:
-        return take(x, bar, x.scale[0], True, True)
+        return take(x, bar, x.scale[0], True, True, flows)
     if uniform:
-        return take(x, bar, x.scale[0], True, False)
-    return take(x, bar, 0.0, False, False)
-
-
-@compiled_part
-def _take_with_care(x: Block, bar: Bar, fills_first: bool, step: float, moments: bool) -> None:
-    """Take a bar in which an account is over or lost, or may not be able to pay for its order."""
-    if not fills_first:
-        accrue(x, bar)
-    aim(x, bar)
-    charge(x, bar)
-    lost = _trade(x, bar, fills_first)
-    if lost > 0:
-        liquidate(x, bar, fills_first)
-    if moments:
-        tally_moments(x, step)
-    if lost > 0:
-        close_lost(x, step)
-
-
-@inlined
-def _trade(x: Block, bar: Bar, fills_first: bool) -> int:
-    return trade(x, bar, True) if fills_first else trade(x, bar, False)
+        return take(x, bar, x.scale[0], True, False, flows)
+    return take(x, bar, 0.0, False, False, flows)

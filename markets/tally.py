@@ -36,11 +36,13 @@ class Record(NamedTuple):
             in row ``k % rows``.
         tallies: ``[TALLY_FIELDS, strategies]``.
         moments: Whether moments of returns and the drawdown are tallied.
+        flows: Whether turnover and cost have to be; if not, they may still be for some bars.
     """
 
     equity: Floats
     tallies: Floats
     moments: bool
+    flows: bool
 
 
 @inlined

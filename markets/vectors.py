@@ -58,6 +58,38 @@ Nothing is checked. LLVM would not join single copies: for all it knows the arra
 """
 
 
+@intrinsic  # type: ignore[untyped-decorator]
+def address(_context: Any, array: Any, index: Any) -> Any:
+    """In compiled code: where an entry of a flat array stands in memory, in bytes."""
+
+    def build(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return builder.ptrtoint(_place(context, builder, signature.args[0], *arguments), ir.IntType(64))
+
+    return numba.uint64(array, numba.uint64), build
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def stream_eight(_context: Any, target: Any, to: Any, source: Any, start: Any) -> Any:
+    """In compiled code: copy eight float64 of a flat array from ``start`` on into another, past the
+    caches: they keep what they hold, and what is overwritten is not read first.
+
+    The target has to be a line of the cache: its :func:`address` is divisible by 64.
+    """
+
+    def build(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        pointer = ir.VectorType(ir.DoubleType(), 8).as_pointer()
+        into, out_of = (
+            builder.bitcast(_place(context, builder, *one), pointer)
+            for one in zip(signature.args[::2], arguments[::2], arguments[1::2], strict=True)
+        )
+        stored = builder.store(builder.load(out_of, align=8), into, align=64)
+        once = builder.module.add_metadata([ir.IntType(32)(1)])
+        stored.set_metadata("nontemporal", once)
+        return context.get_dummy_value()
+
+    return numba.void(target, numba.uint64, source, numba.uint64), build
+
+
 def _fetcher(writes: int) -> Any:
     byte, number = ir.IntType(8).as_pointer(), ir.IntType(32)
     kind = ir.FunctionType(ir.VoidType(), [byte, number, number, number])

@@ -208,6 +208,35 @@ def test_equity_is_written_where_it_is_asked_for():
         sweep(WALK, memory[1:], rows=range(100), out=memory)
 
 
+@settings(max_examples=40)
+@given(st.integers(1, 300) | st.sampled_from([4096, 4101, 4230]), st.integers(0, 7), st.integers(1, 3))
+def test_equity_lands_in_its_place_and_nowhere_else(strategies, shift, threads):
+    """Whole lines of the cache are written apart from what stands in a part of one."""
+    weights, terms = draw(5, 6, strategies), {"rows": range(6), "threads": threads}
+    memory = np.full(7 * strategies + 24, -1.0)
+    start, stop = 8 + shift, 8 + shift + 7 * strategies
+    out = memory[start:stop].reshape(7, strategies)
+    sweep(WALK, weights, out=out, **terms)
+    assert_array_equal(out, sweep(WALK, weights, rules=Rules(minimum_order=1e-300), **terms).equity)
+    assert (memory[:start] == -1).all()
+    assert (memory[stop:] == -1).all()
+
+
+@settings(max_examples=20)
+@given(linear, simple_rules | every_rule, st.sampled_from(FILLS), st.integers(0, 99))
+def test_without_flows_all_else_is_as_it_was(costs, rules, fill, seed):
+    weights = draw(seed, 120, 140)
+    terms = {"rows": range(120), "costs": costs, "rules": rules, "fill": fill}
+    asked, unasked = (sweep(WALK, weights, flows=flows, **terms) for flows in (True, False))
+    assert np.isfinite(asked.turnover).all()
+    assert np.isfinite(asked.cost).all()
+    assert np.isnan([unasked.turnover, unasked.cost]).all()
+    for name in ("equity", "final_equity", "steps", "ruined"):
+        assert_array_equal(getattr(asked, name), getattr(unasked, name), err_msg=name)
+    for name, counts in asked.reasons.items():
+        assert_array_equal(counts, unasked.reasons[name], err_msg=name)
+
+
 @settings(max_examples=60)
 @given(linear, simple_rules, st.sampled_from(FILLS), scales, st.integers(0, 99))
 def test_the_fused_loop_is_the_ledger(costs, rules, fill, scale, seed):

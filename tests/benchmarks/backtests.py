@@ -42,6 +42,9 @@ EVERYTHING: dict[str, Any] = {
     "rules": Rules(max_leverage=0.9, no_trade_band=0.01),
 }
 MANY = 1000
+OWN = [
+    "fee", "fee, flows", "fee, fresh", "everything", "everything, flows", "metrics", "general"
+]  # fmt: skip
 
 
 def draw_weights(steps: int, strategies: int, seed: int = 0) -> np.ndarray:
@@ -169,23 +172,26 @@ def runners(bars: Bars, weights: np.ndarray) -> dict[str, Any]:
     """All that is timed in our own process."""
     everything = EVERYTHING | {"costs": Costs(2, 1, 50, 150, 10, minimum_fee=1.0)}
     few, out = np.ascontiguousarray(weights[:, :128]), np.zeros((len(bars), weights.shape[1]))
+    bare: dict[str, Any] = {"out": out, "flows": False}
     return {
-        "fee": Ours(lambda: sweep(bars, weights, costs=FEES, out=out)),
-        "everything": Ours(lambda: sweep(bars, weights, **EVERYTHING, out=out)),
-        "fee, fresh": Ours(lambda: sweep(bars, weights, costs=FEES)),
+        "fee": Ours(lambda: sweep(bars, weights, costs=FEES, **bare)),
+        "everything": Ours(lambda: sweep(bars, weights, **EVERYTHING, **bare)),
+        "fee, flows": Ours(lambda: sweep(bars, weights, costs=FEES, out=out)),
+        "everything, flows": Ours(lambda: sweep(bars, weights, **EVERYTHING, out=out)),
+        "fee, fresh": Ours(lambda: sweep(bars, weights, costs=FEES, flows=False)),
         "metrics": Ours(lambda: headline(sweep_moments(bars, weights, costs=FEES), 252)),
-        "one": Ours(lambda: sweep(bars, weights[:, :1], costs=FEES)),
+        "one": Ours(lambda: sweep(bars, weights[:, :1], costs=FEES, flows=False)),
         "general": Ours(lambda: sweep(bars, few, **everything)),
         "memory": Bandwidth(weights),
     }
 
 
 def measure(work: dict[str, Any], rounds: int) -> dict[str, list[float]]:
-    """Seconds of each, round by round, after one round to warm up."""
-    seconds: dict[str, list[float]] = {name: [] for name in work}
+    """Seconds of each, round by round, after one round to warm up; each round begins with another."""
+    names, seconds = list(work), {name: list[float]() for name in work}
     for k in track(range(rounds + 1), description="rounds", console=Console(stderr=True)):
-        for name, runner in work.items():
-            taken = runner.seconds()
+        for name in names[k % len(names) :] + names[: k % len(names)]:
+            taken = work[name].seconds()
             if k > 0:
                 seconds[name].append(taken)
     return seconds
@@ -198,11 +204,14 @@ def ratio(seconds: dict[str, list[float]], one: str, other: str) -> float:
 def own_table(
     seconds: dict[str, list[float]], bars: int, strategies: int, names: list[str]
 ) -> list[str]:
+    every = "fee, half-spread, borrow, financing, interest, leverage limit, band"
     titles = {
         "fee": "fee",
+        "fee, flows": "fee; turnover and cost, too",
         "fee, fresh": "fee, into memory fresh from the system",
-        "everything": "fee, half-spread, borrow, financing, interest, leverage limit, band",
-        "metrics": "fee; six metrics, no equity kept",
+        "everything": every,
+        "everything, flows": f"{every}; turnover and cost, too",
+        "metrics": "fee; six metrics, turnover and cost, no equity kept",
         "general": "all that and a minimum fee, by the ledger itself",
     }
     lines = []
@@ -273,9 +282,7 @@ def main() -> None:
     lines = [
         "| charged | strategies | CPU | ns a bar and strategy | of the bandwidth's time |",
         "| --- | --- | --- | --- | --- |",
-        *own_table(
-            seconds, len(weights), MANY, ["fee", "fee, fresh", "everything", "metrics", "general"]
-        ),
+        *own_table(seconds, len(weights), MANY, OWN),
         *own_table(larger, len(weights), 10 * MANY, ["everything"]),
     ]
     parts.append("### Beside peers\n\n" + "\n".join(peer_table(seconds, slow)))

@@ -1,0 +1,116 @@
+"""What is kept of the strategies of a fused sweep, a block at a time, and what they share in a bar.
+
+All strategies stand at the same bar, so prices and rates are numbers. The arithmetic is that of
+``arithmetic.py`` in the ledger's order, so the bits are the ledger's.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from foretrade.markets.accounts import ALIVE, LANES, offsets
+from foretrade.markets.arithmetic import borrowed, cost_rate, yielded
+from foretrade.markets.arrays import Floats, Index, Ints
+from foretrade.markets.compiled import inlined
+from foretrade.markets.reasons import REASONS
+from foretrade.markets.tally import COUNTS, clear_tally, close_tally, tally_drawdown, tally_return
+
+BOOKS = ("cash", "units", "cut", "kept")
+CASH, UNITS, CUT, KEPT = offsets(len(BOOKS))
+SCRATCH = ("tilt", "order", "carry", "lost")
+TILT, ORDER, CARRY, LOST = offsets(len(SCRATCH))
+LEVERAGE, BAND, COSTS, RUIN = (
+    COUNTS + np.uint64(REASONS.index(name) * LANES) for name in ("leverage", "band", "costs", "ruin")
+)
+
+
+class Block(NamedTuple):
+    """A block of strategies in a step.
+
+    Args:
+        books: ``[BOOKS × LANES]``.
+        later: Likewise: those after the step, if it is an ordinary one.
+        tally: ``[TALLY_FIELDS × LANES]``.
+        scratch: What loops tell each other, ``[SCRATCH × LANES]``.
+        scale: Level of costs, ``[lanes]`` or more, as the next three.
+        weights: Targets.
+        before: Equity at the close before.
+        after: Equity at this close.
+        fallen: How many accounts are over, ``[1]``.
+        lanes: How many are in use.
+    """
+
+    books: Floats
+    later: Floats
+    tally: Floats
+    scratch: Floats
+    scale: Floats
+    weights: Floats
+    before: Floats
+    after: Floats
+    fallen: Ints
+    lanes: Index
+
+
+class Bar(NamedTuple):
+    """What all strategies share in a step: prices, rates of the step, and limits.
+
+    Args:
+        room: The largest weight.
+    """
+
+    valued: float
+    fill: float
+    inverse_fill: float
+    mark: float
+    fee: float
+    half_spread: float
+    borrow: float
+    financing: float
+    interest: float
+    max_leverage: float
+    room: float
+    no_trade_band: float
+
+
+@inlined
+def open_books(x: Block, cash: float) -> None:
+    """Put ``cash`` into every account."""
+    x.fallen[0] = 0
+    for j in range(x.lanes):
+        for k in range(len(BOOKS)):
+            x.books[k * LANES + j] = 0.0
+        x.books[CASH + j] = x.before[j] = cash
+        clear_tally(x.tally, j, cash)
+
+
+@inlined
+def close_books(x: Block, count: float) -> None:
+    """End the tallies with step number ``count``."""
+    for j in range(x.lanes):
+        x.tally[LEVERAGE + j] = x.books[CUT + j]
+        x.tally[BAND + j] = x.books[KEPT + j]
+        close_tally(x.tally, j, count, ALIVE)
+
+
+@inlined
+def tally_moments(x: Block, count: float) -> None:
+    """Add the returns of step number ``count``."""
+    for j in range(x.lanes):
+        tally_return(x.tally, j, count, x.before[j], x.after[j])
+        tally_drawdown(x.tally, j, x.after[j])
+
+
+@inlined
+def rate_of(bar: Bar, scale: float) -> float:
+    """What an order pays of its notional, at that level of costs."""
+    return cost_rate(bar.fee * scale, bar.half_spread * scale)
+
+
+@inlined
+def earned_in(cash: float, units: float, bar: Bar, scale: float) -> float:
+    """What cash and units earn by being carried to the bar."""
+    borrow = borrowed(units, bar.valued) * (bar.borrow * scale)
+    return yielded(cash, bar.financing * scale, bar.interest) - borrow
