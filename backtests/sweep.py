@@ -182,11 +182,12 @@ class _Play:
 
 
 def _share_out(play: Callable[[int, int], None], blocks: int, threads: int) -> None:
-    edges = np.linspace(0, blocks, min(threads, blocks) + 1).astype(int).tolist()
-    if len(edges) == 2:
+    parts = min(threads, blocks)
+    if parts == 1:
         play(0, blocks)
         return
-    with ThreadPoolExecutor(len(edges) - 1) as pool:
+    edges = np.linspace(0, blocks, parts + 1).astype(int).tolist()
+    with ThreadPoolExecutor(parts) as pool:
         for job in [pool.submit(play, first, last) for first, last in pairwise(edges)]:
             job.result()
 

@@ -118,7 +118,7 @@ class Bars:
         """Exchange-local calendar date of each close, timezone-naive, ``[bars]``."""
         return self.closes_at.tz_convert(self.timezone).tz_localize(None).normalize()
 
-    @property
+    @cached_property
     def has_corporate_actions(self) -> bool:
         """Whether any dividend or split is in the data."""
         return bool(np.any(self.dividend) or np.any(self.split != 1.0))

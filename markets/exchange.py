@@ -186,7 +186,7 @@ def _check_impact(costs: Costs, rules: Rules, bars: Bars) -> None:
 
 
 def _price_panel(bars: Bars, mark: Floats, fill: Fill, rules: Rules, halted: Bools | None) -> Floats:
-    present, volume = bars.present, np.nan_to_num(bars.volume)
+    present, volume = bars.present, np.where(np.isnan(bars.volume), 0.0, bars.volume)
     panel = aligned(*mark.shape, len(PRICE_FIELDS))  # so that each row is one line
     panel[:, :, AT_MARK] = mark
     panel[:, :, AT_VALUED] = np.concatenate([mark[:1], mark[:-1]])

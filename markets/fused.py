@@ -2,7 +2,7 @@
 
 A few loops over the lanes (``fused_loops.py``) take the place of the ledger's phases, and have its bits.
 A group of blocks takes a bar together: weights are read and equity is written in the order in which they
-lie in memory. What is kept of the group stays in the caches; the equity goes past them.
+lie in memory (``fused_stream.py``). What is kept of the group stays in the caches.
 """
 
 from __future__ import annotations
@@ -35,11 +35,11 @@ from foretrade.markets.fused_books import (
 )
 from foretrade.markets.fused_care import count_strange, take_with_care
 from foretrade.markets.fused_loops import take
+from foretrade.markets.fused_stream import Stream, begin_stream, carry
 from foretrade.markets.tally import TALLY_FIELDS, Record, hand_over
-from foretrade.markets.vectors import address, fetch, stream_eight
+from foretrade.markets.vectors import flat
 
 GROUP = 32  # blocks; what is kept of more would not fit the second cache
-AHEAD = np.uint64(8)  # blocks; what is asked for so early is there when its turn comes
 
 
 class Group(NamedTuple):
@@ -51,7 +51,7 @@ class Group(NamedTuple):
         fallen: How many accounts are over, ``[blocks, 1]``.
         tally: ``[blocks, TALLY_FIELDS × LANES]``.
         scratch: ``[SCRATCH × LANES]``.
-        equity: That at close ``k`` in row ``k % 2``, ``[2, blocks × LANES]``.
+        equity: That at close ``k`` in row ``k % 2``, ``[2, blocks, LANES]``.
     """
 
     books: Floats
@@ -67,7 +67,7 @@ def new_group(blocks: int) -> Group:
     count = min(blocks, GROUP)
     place, fallen = np.arange(count + 1), np.zeros((count, 1), dtype=np.int64)
     books, tally = aligned(count + 1, len(BOOKS) * LANES), aligned(count, len(TALLY_FIELDS) * LANES)
-    scratch, equity = aligned(len(SCRATCH) * LANES), aligned(2, count * LANES)
+    scratch, equity = aligned(len(SCRATCH) * LANES), aligned(2, count, LANES)
     return Group(books, place, fallen, tally, scratch, equity)
 
 
@@ -105,43 +105,48 @@ def replay_fused(
     Returns:
         How many targets are seen not to be finite; if any, the record is worth nothing.
     """
-    one, size = np.uint64(1), np.uint64(len(group.fallen))
+    one, two, steps, size = np.uint64(1), np.uint64(2), np.uint64(len(targets)), len(group.fallen)
     terms, uniform = exchange.terms[0], _is_uniform(cost_scale)
     strange, plain = 0, uniform & (not _carries(exchange)) & (not terms.no_trade_band > 0.0)
-    for start in range(np.uint64(first), np.uint64(last), size):
-        stop = min(start + size, np.uint64(last))
+    for start in range(np.uint64(first), np.uint64(last), np.uint64(size)):
+        stop = min(start + np.uint64(size), np.uint64(last))
         for n in range(start, stop):
             open_books(_block(group, n, n - start, cost_scale, targets[0, 0], np.uint64(0)), cash)
-        for k in range(np.uint64(len(targets))):
+        for k in range(steps):
             bar, weights = _bar_at(exchange, np.uint64(row) + k + one), targets[k, 0]
+            equity = flat(group.equity[k % two])
             for n in range(start, stop):
-                _write(group, record, targets, k, n, start, stop)
                 block = _block(group, n, n - start, cost_scale, weights, k)
+                stream = begin_stream(equity, record.equity, targets, k, n, start, stop)
                 if (terms.fills != SAME_CLOSE) & (block.fallen[0] == 0):
-                    if _take(block, bar, uniform, plain, record.flows):
+                    if _take(block, bar, stream, uniform, plain, record.flows):
                         if record.moments:
                             tally_moments(block, float(k + one))
                         _exchange_books(group, n - start)
                         continue
                     plain = False  # perhaps a limit cuts targets
+                else:
+                    carry(stream, np.uint64(0), stream.lines)
                 strange += count_strange(block)
                 take_with_care(block, bar, terms.fills == SAME_CLOSE, float(k + one), record.moments)
+        equity = flat(group.equity[steps % two])
         for n in range(start, stop):
-            _write(group, record, targets, np.uint64(len(targets)), n, start, stop)
-            block = _block(group, n, n - start, cost_scale, targets[0, 0], one)
-            close_books(block, float(len(targets)))
+            stream = begin_stream(equity, record.equity, targets, steps, n, start, stop)
+            carry(stream, np.uint64(0), stream.lines)
+            block = _block(group, n, n - start, cost_scale, targets[0, 0], steps)
+            close_books(block, float(steps))
             hand_over(block.tally, record, n * np.uint64(LANES), block.lanes)
     return int(strange)
 
 
 @inlined
 def _block(group: Group, n: Index, which: Index, scale: Floats, weights: Floats, k: Index) -> Block:
-    at, place, two = n * np.uint64(LANES), group.place, np.uint64(2)
-    here, lanes = which * np.uint64(LANES), min(np.uint64(len(weights)) - at, np.uint64(LANES))
+    at, place, one, two = n * np.uint64(LANES), group.place, np.uint64(1), np.uint64(2)
     return Block(
         group.books[place[which]], group.books[place[len(group.fallen)]], group.tally[which],
-        group.scratch, scale[at:], weights[at:], group.equity[k % two, here:],
-        group.equity[(k + np.uint64(1)) % two, here:], group.fallen[which], lanes,
+        group.scratch, scale, weights, at, group.equity[k % two, which],
+        group.equity[(k + one) % two, which], group.fallen[which],
+        min(np.uint64(len(weights)) - at, np.uint64(LANES)),
     )  # fmt: skip
 
 
@@ -150,37 +155,6 @@ def _exchange_books(group: Group, which: Index) -> None:
     """The spare set becomes the block's; what was the block's is spare, and still in the first cache."""
     place, spare = group.place, len(group.fallen)
     place[which], place[spare] = place[spare], place[which]
-
-
-@inlined
-def _write(
-    group: Group, record: Record, targets: Floats, k: Index, n: Index, start: Index, stop: Index
-) -> None:
-    """Write a block's part of the equity at close ``k``, and have the cache bring weights, line by line.
-
-    Whole lines go past the caches, for nobody reads them soon; so parts end where lines do. What is
-    brought is of the block whose turn comes ``AHEAD`` blocks later.
-    """
-    line, lanes, one, at = np.uint64(8), np.uint64(LANES), np.uint64(1), start * np.uint64(LANES)
-    bars, kept = np.uint64(len(targets)), np.uint64(len(record.equity))
-    equity, row = group.equity[k % np.uint64(2)], record.equity[k % kept]
-    count = min(np.uint64(len(row)) - at, (stop - start) * lanes)
-    head = (line - address(row, at) // line % line) % line  # entries before the first whole line
-    begin = min((n - start) * lanes + head, count) if n > start else np.uint64(0)
-    end = min((n + one - start) * lanes + head, count) if n + one < stop else count
-    whole = begin if n > start else min(head, end)
-    tail = whole + (end - whole) // line * line
-    later = n + min(AHEAD, stop - start)
-    row_then, soon = (k, later) if later < stop else (k + one, later - (stop - start))
-    weights, first = targets[min(row_then, bars - one), 0], soon * lanes
-    for j in range(begin, whole):
-        row[at + j] = equity[j]
-    for j in range(whole, tail, line):
-        if (kept > bars) | (k == bars):
-            stream_eight(row, at + j, equity, j)
-        fetch(weights, first + (j - whole))
-    for j in range(tail, end):
-        row[at + j] = equity[j]
 
 
 @inlined
@@ -214,10 +188,10 @@ def _bar_at(exchange: Exchange, row: Index) -> Bar:
 
 
 @inlined
-def _take(x: Block, bar: Bar, uniform: bool, plain: bool, flows: bool) -> bool:
+def _take(x: Block, bar: Bar, stream: Stream, uniform: bool, plain: bool, flows: bool) -> bool:
     """:func:`take`, in loops that are no longer than need be; a literal leaves no trace in them."""
     if plain:
-        return take(x, bar, x.scale[0], True, True, flows)
+        return take(x, bar, stream, x.scale[x.at], True, True, flows)
     if uniform:
-        return take(x, bar, x.scale[0], True, False, flows)
-    return take(x, bar, 0.0, False, False, flows)
+        return take(x, bar, stream, x.scale[x.at], True, False, flows)
+    return take(x, bar, stream, 0.0, False, False, flows)

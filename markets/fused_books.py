@@ -34,10 +34,11 @@ class Block(NamedTuple):
         later: Likewise: those after the step, if it is an ordinary one.
         tally: ``[TALLY_FIELDS × LANES]``.
         scratch: What loops tell each other, ``[SCRATCH × LANES]``.
-        scale: Level of costs, ``[lanes]`` or more, as the next three.
-        weights: Targets.
-        before: Equity at the close before.
-        after: Equity at this close.
+        scale: Level of costs of each strategy.
+        weights: Targets of each strategy.
+        at: Where in these two the block's begin.
+        before: Equity at the close before, ``[LANES]``.
+        after: Equity at this close, ``[LANES]``.
         fallen: How many accounts are over, ``[1]``.
         lanes: How many are in use.
     """
@@ -48,6 +49,7 @@ class Block(NamedTuple):
     scratch: Floats
     scale: Floats
     weights: Floats
+    at: Index
     before: Floats
     after: Floats
     fallen: Ints

@@ -56,7 +56,7 @@ def _accrue(x: Block, bar: Bar) -> None:
     """Pay borrow and financing, and earn interest, on what is carried."""
     for j in range(x.lanes):
         cash = x.books[CASH + j]
-        earned = earned_in(cash, x.books[UNITS + j], bar, x.scale[j])
+        earned = earned_in(cash, x.books[UNITS + j], bar, x.scale[x.at + j])
         x.scratch[CARRY + j] = -earned
         x.books[CASH + j] = cash + (earned if x.tally[OVER + j] == ALIVE else 0.0)
 
@@ -66,7 +66,7 @@ def _aim(x: Block, bar: Bar) -> None:
     """Targets → orders, were they free."""
     noise, band = ROUNDING * bar.inverse_fill, bar.no_trade_band * bar.inverse_fill
     for j in range(x.lanes):
-        weight, units = x.weights[j], x.books[UNITS + j]
+        weight, units = x.weights[x.at + j], x.books[UNITS + j]
         value = units * bar.fill
         base = x.books[CASH + j] + value
         able = (x.tally[OVER + j] == ALIVE) & (base > 0.0)
@@ -87,7 +87,7 @@ def _charge(x: Block, bar: Bar) -> None:
     """Orders as they are after their costs; refuse those that no equity can pay for."""
     for j in range(x.lanes):
         away = x.scratch[ORDER + j]
-        unit_cost = bar.fill * rate_of(bar, x.scale[j])
+        unit_cost = bar.fill * rate_of(bar, x.scale[x.at + j])
         slope = slope_of(away, x.scratch[TILT + j], unit_cost)
         order = away / slope
         left = x.books[CASH + j] + x.books[UNITS + j] * bar.fill - abs(order) * unit_cost
@@ -103,13 +103,13 @@ def _trade(x: Block, bar: Bar, accrues: bool) -> int:
     for j in range(x.lanes):
         order, carry, stands = x.scratch[ORDER + j], x.scratch[CARRY + j], x.tally[OVER + j] == ALIVE
         notional = abs(order) * bar.fill
-        paid = notional * rate_of(bar, x.scale[j])
+        paid = notional * rate_of(bar, x.scale[x.at + j])
         cash = cash_after(x.books[CASH + j], order * bar.fill, paid)
         units = x.books[UNITS + j] + order
         ruined = (order == 0.0) & (cash + units * bar.fill <= 0.0)
         if accrues:
             ruined = False  # it would have been at the mark before
-            earned = earned_in(cash, units, bar, x.scale[j])
+            earned = earned_in(cash, units, bar, x.scale[x.at + j])
             carry = -earned
             cash += earned if stands else 0.0
         equity = cash + units * bar.mark
@@ -133,7 +133,7 @@ def _liquidate(x: Block, bar: Bar, fills_first: bool) -> None:
         if gone:
             price = bar.fill if ruined else bar.mark
             notional = abs(units) * price
-            paid = notional * rate_of(bar, x.scale[j])
+            paid = notional * rate_of(bar, x.scale[x.at + j])
             b[CASH + j] = x.after[j] = cash_after(cash, -units * price, paid)
             b[UNITS + j] = 0.0
             x.fallen[0] += 1
@@ -154,5 +154,5 @@ def count_strange(x: Block) -> int:
     """Targets that are not finite."""
     strange = 0
     for j in range(x.lanes):
-        strange += not np.isfinite(x.weights[j])
+        strange += not np.isfinite(x.weights[x.at + j])
     return strange

@@ -10,13 +10,19 @@ from __future__ import annotations
 import numpy as np
 
 from foretrade.markets.arithmetic import ROUNDING, cash_after, is_beyond, keeps_limit, slope_of, within
+from foretrade.markets.arrays import Index
 from foretrade.markets.compiled import choose, compiled_phase, inlined
 from foretrade.markets.fused_books import CASH, CUT, KEPT, ORDER, UNITS, Bar, Block, earned_in, rate_of
+from foretrade.markets.fused_stream import LINE, Stream, carry
 from foretrade.markets.tally import tally_flows
+
+STRIP = np.uint64(64)  # lanes
 
 
 @compiled_phase
-def take(x: Block, bar: Bar, scale: float, uniform: bool, plain: bool, flows: bool) -> bool:
+def take(
+    x: Block, bar: Bar, stream: Stream, scale: float, uniform: bool, plain: bool, flows: bool
+) -> bool:
     """Take a bar as an ordinary one, from ``x.books`` to ``x.later``; whether it is one for each lane.
 
     Two loops take less time than one: of a shorter one the processor has more turns at work at once.
@@ -26,7 +32,10 @@ def take(x: Block, bar: Bar, scale: float, uniform: bool, plain: bool, flows: bo
         plain: Whether nothing is carried at a cost, no band is set and no target cut.
         flows: Whether turnover and cost are tallied.
     """
-    _order(x, bar, scale, uniform, plain)
+    for begin in range(np.uint64(0), x.lanes, STRIP):
+        end = min(begin + STRIP, x.lanes)
+        _order(x, bar, begin, end, scale, uniform, plain)
+        carry(stream, begin // LINE, (begin + STRIP) // LINE)
     ordinary = _fill(x, bar, scale, uniform, plain)
     if ordinary & flows:
         _add_flows(x, bar, scale, uniform, plain)
@@ -34,13 +43,15 @@ def take(x: Block, bar: Bar, scale: float, uniform: bool, plain: bool, flows: bo
 
 
 @inlined
-def _order(x: Block, bar: Bar, scale: float, uniform: bool, plain: bool) -> None:
-    """Orders of an ordinary bar, into the scratch, after what is carried."""
+def _order(
+    x: Block, bar: Bar, begin: Index, end: Index, scale: float, uniform: bool, plain: bool
+) -> None:
+    """Orders of the lanes ``begin … end - 1``, into the scratch, after what is carried."""
     books, later = x.books, x.later
     noise, band = ROUNDING * bar.inverse_fill, bar.no_trade_band * bar.inverse_fill
-    for j in range(x.lanes):
-        level = scale if uniform else x.scale[j]
-        weight, units, cash = x.weights[j], books[UNITS + j], books[CASH + j]
+    for j in range(begin, end):
+        level = scale if uniform else x.scale[x.at + j]
+        weight, units, cash = x.weights[x.at + j], books[UNITS + j], books[CASH + j]
         if not plain:
             cash += earned_in(cash, units, bar, level)
             later[CASH + j] = cash
@@ -70,11 +81,13 @@ def _fill(x: Block, bar: Bar, scale: float, uniform: bool, plain: bool) -> bool:
     for j in range(x.lanes):
         order, units, cash = x.scratch[ORDER + j], books[UNITS + j], cashes[CASH + j]
         base, bought = cash + units * bar.fill, order * bar.fill
-        paid = abs(bought) * rate_of(bar, scale if uniform else x.scale[j])
+        paid = abs(bought) * rate_of(bar, scale if uniform else x.scale[x.at + j])
         cash = cash_after(cash, bought, paid)
         units += order
         equity = cash + units * bar.mark
-        ordinary &= (abs(x.weights[j]) <= most) & (paid + paid < base) & (equity > 0.0)  # NaN is not
+        ordinary &= (
+            (abs(x.weights[x.at + j]) <= most) & (paid + paid < base) & (equity > 0.0)
+        )  # NaN is not
         later[CASH + j] = cash
         later[UNITS + j] = units
         x.after[j] = equity
@@ -85,7 +98,7 @@ def _fill(x: Block, bar: Bar, scale: float, uniform: bool, plain: bool) -> bool:
 def _add_flows(x: Block, bar: Bar, scale: float, uniform: bool, plain: bool) -> None:
     """Add what an ordinary bar traded and paid, by the books before it."""
     for j in range(x.lanes):
-        level, carry = scale if uniform else x.scale[j], 0.0
+        level, carry = scale if uniform else x.scale[x.at + j], 0.0
         if not plain:
             carry = -earned_in(x.books[CASH + j], x.books[UNITS + j], bar, level)
         notional = abs(x.scratch[ORDER + j] * bar.fill)
