@@ -187,10 +187,10 @@ def runners(bars: Bars, weights: np.ndarray) -> dict[str, Any]:
 
 
 def measure(work: dict[str, Any], rounds: int) -> dict[str, list[float]]:
-    """Seconds of each, round by round, after one round to warm up; each round begins with another."""
+    """Seconds of each, round by round, after one round to warm up; each round in an order of its own."""
     names, seconds = list(work), {name: list[float]() for name in work}
     for k in track(range(rounds + 1), description="rounds", console=Console(stderr=True)):
-        for name in names[k % len(names) :] + names[: k % len(names)]:
+        for name in np.random.default_rng(k).permutation(names).tolist():
             taken = work[name].seconds()
             if k > 0:
                 seconds[name].append(taken)
