@@ -9,7 +9,7 @@ import numpy as np
 from foretrade.markets import ledger
 from foretrade.markets.accounts import ALIVE, EQUITY, LANES, ROW, STATUS, Accounts
 from foretrade.markets.arrays import Floats, Index
-from foretrade.markets.compiled import compiled, compiled_part, inlined
+from foretrade.markets.compiled import choose, compiled, compiled_part, compiled_phase
 from foretrade.markets.exchange import Exchange
 from foretrade.markets.reasons import REASONS
 from foretrade.markets.tally import (
@@ -86,26 +86,37 @@ def _note(
 ) -> None:
     """Tally a step and write the equity; an account that is over keeps what was left to it."""
     one, kept = np.uint64(1), np.uint64(len(record.equity))
+    before, after = record.equity[k % kept], record.equity[(k + one) % kept]
     for j in range(lanes):
-        after = a[EQUITY + j] if t[OVER + j] == ALIVE else record.equity[k % kept, at + j]
-        paid = s[FEE + j] + s[SPREAD + j] + s[IMPACT + j]
-        paid += s[BORROW + j] + s[FINANCING + j] - s[INTEREST + j]
-        tally_flows(t, j, s[BEFORE + j], s[TRADED + j], paid, t[OVER + j] == ALIVE)
-        if record.moments:
-            tally_return(t, j, float(k + one), s[BEFORE + j], after)
-            tally_drawdown(t, j, after)
-        record.equity[(k + one) % kept, at + j] = after
-    for i in range(len(ms)):
+        after[at + j] = choose(t[OVER + j] == ALIVE, a[EQUITY + j], before[at + j])
+    if record.flows:
         for j in range(lanes):
-            if (ms[i, REASON + j] != 0.0) & (t[OVER + j] == ALIVE):
-                _count(t, j, ms[i, REASON + j])
+            paid = s[FEE + j] + s[SPREAD + j] + s[IMPACT + j]
+            paid += s[BORROW + j] + s[FINANCING + j] - s[INTEREST + j]
+            tally_flows(t, j, s[BEFORE + j], s[TRADED + j], paid, t[OVER + j] == ALIVE)
+    if record.moments:
+        for j in range(lanes):
+            tally_return(t, j, float(k + one), s[BEFORE + j], after[at + j])
+            tally_drawdown(t, j, after[at + j])
+    for i in range(len(ms)):
+        _count(t, ms[i], lanes)
     for j in range(lanes):
         close_tally(t, j, float(k + one), a[STATUS + j])
 
 
-@inlined
-def _count(t: Floats, j: Index, reason: float) -> None:
-    code = np.uint64(reason)
+@compiled_phase
+def _count(t: Floats, m: Floats, lanes: Index) -> None:
+    """Count the reasons that anybody has."""
+    found = 0
+    for j in range(lanes):
+        found |= int(m[REASON + j])
     for k in range(np.uint64(len(REASONS))):
-        if code >> k & np.uint64(1):
-            t[COUNTS + k * np.uint64(LANES) + j] += 1.0
+        if found >> np.int64(k) & 1:
+            _count_one(t, m, lanes, k)
+
+
+@compiled_phase
+def _count_one(t: Floats, m: Floats, lanes: Index, k: Index) -> None:
+    for j in range(lanes):
+        has = int(m[REASON + j]) >> np.int64(k) & 1
+        t[COUNTS + k * np.uint64(LANES) + j] += choose(t[OVER + j] == ALIVE, float(has), 0.0)

@@ -10,11 +10,11 @@ from typing import Any
 
 from foretrade.markets import exits, orders, targets
 from foretrade.markets.accounts import ALIVE, CASH, EQUITY, PEAK, STATUS, UNITS
-from foretrade.markets.arithmetic import ROUNDING, borrowed, idle, is_beyond, keeps_limit, owed
+from foretrade.markets.arithmetic import ROUNDING, borrowed, idle, is_beyond, keeps_limit, owed, within
 from foretrade.markets.arrays import Floats, Index
 from foretrade.markets.compiled import choose, compiled_phase, inlined
 from foretrade.markets.exchange import WEIGHTS
-from foretrade.markets.reasons import IN_BAND, MINIMUM_ORDER
+from foretrade.markets.reasons import IN_BAND, LEVERAGE, MINIMUM_ORDER
 from foretrade.markets.trading import (
     BASE,
     BORROW,
@@ -79,10 +79,9 @@ def _value(
     a: Floats, h: Floats, s: Floats, m: Floats, lanes: Index, terms: Any, tells: Any
 ) -> tuple[int, int]:
     """Value the account at the fill price; how many fall short of their margin, and how many cannot be
-    traded or ask for a weight that a limit cuts."""
+    traded."""
     compounds, notional, lost, odd = terms.compounds, terms.notional, 0, 0
     maintenance = terms.maintenance_margin
-    reach = min(terms.max_leverage, terms.max_net)
     for j in range(lanes):
         price, valued, units = m[FILL + j], m[VALUED + j], h[UNITS + j]
         quoted, stays = price == price, m[OUT + j] == 0.0  # a price of NaN does not equal itself
@@ -96,19 +95,20 @@ def _value(
         s[BASE + j] = choose(compounds, net, notional)
         m[VALUED + j] = price
         lost += ((net <= 0.0) | (net < maintenance * gross)) & (a[STATUS + j] == ALIVE)
-        odd += stays & (not (quoted & (abs(m[TARGET + j]) <= reach)))
+        odd += stays & (not quoted)
     return lost, odd
 
 
 @compiled_phase
 def _aim(a: Floats, h: Floats, s: Floats, m: Floats, lanes: Index, terms: Any, tells: Any) -> None:
-    """Orders to weights that no limit cuts."""
+    """Orders to the weights, or to what the limits leave of them."""
     compounds, band, minimum = terms.compounds, terms.no_trade_band, terms.minimum_order
-    max_leverage = terms.max_leverage
+    max_leverage, room = terms.max_leverage, min(terms.max_leverage, terms.max_net)
     for j in range(lanes):
-        price, base, weight = m[VALUED + j], s[BASE + j], m[TARGET + j]
+        price, base, asked = m[VALUED + j], s[BASE + j], m[TARGET + j]
         units, inverse = h[UNITS + j], m[INVERSE_FILL + j]
         trades = (a[STATUS + j] == ALIVE) & (m[OUT + j] == 0.0)
+        cut, weight = trades & (abs(asked) > room * (1.0 + ROUNDING)), within(asked, room)
         tilt = choose(compounds, weight * inverse, 0.0)
         goal = choose(compounds, 0.0, weight * base * inverse)
         away = goal + tilt * base - units
@@ -122,8 +122,9 @@ def _aim(a: Floats, h: Floats, s: Floats, m: Floats, lanes: Index, terms: Any, t
         m[GOES + j] = choose(off & (not in_band) & (not small), 1.0, 0.0)
         s[HELD + j] = gross
         if tells is not None:
-            m[REQUESTED + j] = weight
-            m[REASON + j] += choose(in_band, IN_BAND, 0.0) + choose(small, MINIMUM_ORDER, 0.0)
+            m[REQUESTED + j] = asked
+            reason = choose(in_band, IN_BAND, 0.0) + choose(small, MINIMUM_ORDER, 0.0)
+            m[REASON + j] += reason + choose(cut, LEVERAGE, 0.0)
 
 
 @inlined
