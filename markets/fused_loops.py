@@ -25,7 +25,8 @@ def take(
 ) -> bool:
     """Take a bar as an ordinary one, from ``x.books`` to ``x.later``; whether it is one for each lane.
 
-    Two loops take less time than one: of a shorter one the processor has more turns at work at once.
+    Two loops take less time than one: of a shorter one the processor has more turns at work at once. The
+    stream goes along with strips of the first.
 
     Args:
         scale: The level of costs, if it is ``uniform``.
@@ -74,8 +75,7 @@ def _order(
 
 @inlined
 def _fill(x: Block, bar: Bar, scale: float, uniform: bool, plain: bool) -> bool:
-    """Fill them, and mark; whether each target is in order, is paid with half of the equity, and leaves
-    some."""
+    """Fill and mark; whether targets are sound, half of the equity pays for orders, and some is left."""
     books, later, cashes, ordinary = x.books, x.later, x.books if plain else x.later, True
     most = bar.room if plain else np.finfo(np.float64).max
     for j in range(x.lanes):
@@ -85,9 +85,8 @@ def _fill(x: Block, bar: Bar, scale: float, uniform: bool, plain: bool) -> bool:
         cash = cash_after(cash, bought, paid)
         units += order
         equity = cash + units * bar.mark
-        ordinary &= (
-            (abs(x.weights[x.at + j]) <= most) & (paid + paid < base) & (equity > 0.0)
-        )  # NaN is not
+        sound = abs(x.weights[x.at + j]) <= most  # NaN is not
+        ordinary &= sound & (paid + paid < base) & (equity > 0.0)
         later[CASH + j] = cash
         later[UNITS + j] = units
         x.after[j] = equity
@@ -98,8 +97,9 @@ def _fill(x: Block, bar: Bar, scale: float, uniform: bool, plain: bool) -> bool:
 def _add_flows(x: Block, bar: Bar, scale: float, uniform: bool, plain: bool) -> None:
     """Add what an ordinary bar traded and paid, by the books before it."""
     for j in range(x.lanes):
-        level, carry = scale if uniform else x.scale[x.at + j], 0.0
-        if not plain:
-            carry = -earned_in(x.books[CASH + j], x.books[UNITS + j], bar, level)
+        level = scale if uniform else x.scale[x.at + j]
         notional = abs(x.scratch[ORDER + j] * bar.fill)
-        tally_flows(x.tally, j, x.before[j], notional, notional * rate_of(bar, level) + carry, True)
+        paid = notional * rate_of(bar, level)
+        if not plain:
+            paid -= earned_in(x.books[CASH + j], x.books[UNITS + j], bar, level)
+        tally_flows(x.tally, j, x.before[j], notional, paid, True)
