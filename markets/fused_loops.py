@@ -13,7 +13,7 @@ from foretrade.markets.arithmetic import ROUNDING, cash_after, is_beyond, keeps_
 from foretrade.markets.arrays import Index
 from foretrade.markets.compiled import choose, compiled_phase, inlined
 from foretrade.markets.fused_books import CASH, CUT, KEPT, ORDER, UNITS, Bar, Block, earned_in, rate_of
-from foretrade.markets.fused_stream import LINE, Stream, carry
+from foretrade.markets.fused_stream import NUMBERS, Stream, carry
 from foretrade.markets.tally import tally_flows
 
 STRIP = np.uint64(64)  # lanes
@@ -36,7 +36,7 @@ def take(
     for begin in range(np.uint64(0), x.lanes, STRIP):
         end = min(begin + STRIP, x.lanes)
         _order(x, bar, begin, end, scale, uniform, plain)
-        carry(stream, begin // LINE, (begin + STRIP) // LINE)
+        carry(stream, begin // NUMBERS, (begin + STRIP) // NUMBERS)
     ordinary = _fill(x, bar, scale, uniform, plain)
     if ordinary & flows:
         _add_flows(x, bar, scale, uniform, plain)

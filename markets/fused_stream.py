@@ -12,11 +12,12 @@ from typing import NamedTuple
 import numpy as np
 
 from foretrade.markets.accounts import LANES
-from foretrade.markets.arrays import Floats, Index
+from foretrade.markets.arrays import LINE, Floats, Index
 from foretrade.markets.compiled import inlined
 from foretrade.markets.vectors import address, fetch, stream_eight
 
-LINE = np.uint64(8)  # numbers
+ITEM = np.uint64(8)  # bytes of a number
+NUMBERS = np.uint64(LINE) // ITEM  # in a line
 AHEAD = np.uint64(8)  # blocks; what is asked for so early is there when its turn comes
 
 
@@ -60,14 +61,16 @@ def begin_stream(
     one, lanes, at = np.uint64(1), np.uint64(LANES), start * np.uint64(LANES)
     steps, row = np.uint64(len(targets)), rows[k % np.uint64(len(rows))]
     count = min(np.uint64(len(row)) - at, (stop - start) * lanes)
-    head = (LINE - address(row, at) // LINE % LINE) % LINE  # numbers before the first whole line
+    head = (
+        NUMBERS - address(row, at) // ITEM % NUMBERS
+    ) % NUMBERS  # numbers before the first whole line
     begin = min((n - start) * lanes + head, count) if n > start else np.uint64(0)
     end = min((n + one - start) * lanes + head, count) if n + one < stop else count
     first = begin if n > start else min(head, end)
-    lines = (end - first) // LINE
+    lines = (end - first) // NUMBERS
     for j in range(begin, first):
         row[at + j] = equity[j]
-    for j in range(first + lines * LINE, end):
+    for j in range(first + lines * NUMBERS, end):
         row[at + j] = equity[j]
     later = n + min(AHEAD, stop - start)
     step, block = (k, later) if later < stop else (k + one, later - (stop - start))
@@ -82,5 +85,5 @@ def carry(x: Stream, begin: Index, end: Index) -> None:
     """Carry the lines ``begin … end - 1``, those of them that there are."""
     for line in range(begin, min(end, x.lines)):
         if x.kept:
-            stream_eight(x.row, x.to + line * LINE, x.equity, x.first + line * LINE)
-        fetch(x.weights, x.soon + line * LINE)
+            stream_eight(x.row, x.to + line * NUMBERS, x.equity, x.first + line * NUMBERS)
+        fetch(x.weights, x.soon + line * NUMBERS)

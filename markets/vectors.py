@@ -10,6 +10,8 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 from numba.np.arrayobj import populate_array
 
+from foretrade.markets.arrays import LINE
+
 
 def _place(context: Any, builder: Any, kind: Any, array: Any, index: Any) -> Any:
     """Address of an entry of a flat array."""
@@ -33,8 +35,8 @@ def flat(_context: Any, array: Any) -> Any:
     return line(array), build
 
 
-def _copier(count: int) -> Any:
-    pointer = ir.VectorType(ir.FloatType(), count).as_pointer()
+def _copier(number: Any, count: int, item_bytes: int, whole_line: bool = False) -> Any:
+    pointer = ir.VectorType(number, count).as_pointer()
 
     @intrinsic  # type: ignore[untyped-decorator]
     def copier(_context: Any, target: Any, to: Any, source: Any, start: Any) -> Any:
@@ -43,7 +45,11 @@ def _copier(count: int) -> Any:
                 builder.bitcast(_place(context, builder, *one), pointer)
                 for one in zip(signature.args[::2], arguments[::2], arguments[1::2], strict=True)
             ]
-            builder.store(builder.load(places[1], align=4), places[0], align=4)
+            value = builder.load(places[1], align=item_bytes)
+            stored = builder.store(value, places[0], align=LINE if whole_line else item_bytes)
+            if whole_line:
+                once = builder.module.add_metadata([ir.IntType(32)(1)])
+                stored.set_metadata("nontemporal", once)
             return context.get_dummy_value()
 
         return numba.void(target, numba.uint64, source, numba.uint64), build
@@ -51,10 +57,17 @@ def _copier(count: int) -> Any:
     return copier
 
 
-copy_four, copy_eight, copy_sixteen = _copier(4), _copier(8), _copier(16)
+copy_four, copy_eight, copy_sixteen = (_copier(ir.FloatType(), count, 4) for count in (4, 8, 16))
 """In compiled code: copy so many float32 of a flat array from ``start`` on into another, at once.
 
 Nothing is checked. LLVM would not join single copies: for all it knows the arrays overlap.
+"""
+
+stream_eight = _copier(ir.DoubleType(), 8, 8, whole_line=True)
+"""In compiled code: copy eight float64 likewise, past the caches: they keep what they hold, and what is
+overwritten is not read first.
+
+The target has to be a line of the cache: its :func:`address` is divisible by 64. Nothing is checked.
 """
 
 
@@ -69,46 +82,18 @@ def address(_context: Any, array: Any, index: Any) -> Any:
 
 
 @intrinsic  # type: ignore[untyped-decorator]
-def stream_eight(_context: Any, target: Any, to: Any, source: Any, start: Any) -> Any:
-    """In compiled code: copy eight float64 of a flat array from ``start`` on into another, past the
-    caches: they keep what they hold, and what is overwritten is not read first.
-
-    The target has to be a line of the cache: its :func:`address` is divisible by 64.
-    """
+def fetch(_context: Any, array: Any, index: Any) -> Any:
+    """In compiled code: have an entry of a flat array brought to the first cache."""
 
     def build(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        pointer = ir.VectorType(ir.DoubleType(), 8).as_pointer()
-        into, out_of = (
-            builder.bitcast(_place(context, builder, *one), pointer)
-            for one in zip(signature.args[::2], arguments[::2], arguments[1::2], strict=True)
-        )
-        stored = builder.store(builder.load(out_of, align=8), into, align=64)
-        once = builder.module.add_metadata([ir.IntType(32)(1)])
-        stored.set_metadata("nontemporal", once)
+        byte, number = ir.IntType(8).as_pointer(), ir.IntType(32)
+        kind = ir.FunctionType(ir.VoidType(), [byte, number, number, number])
+        place = builder.bitcast(_place(context, builder, signature.args[0], *arguments), byte)
+        prefetch = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0")
+        builder.call(prefetch, [place, *map(number, (0, 3, 1))])  # to read; stay near; data
         return context.get_dummy_value()
 
-    return numba.void(target, numba.uint64, source, numba.uint64), build
-
-
-def _fetcher(writes: int) -> Any:
-    byte, number = ir.IntType(8).as_pointer(), ir.IntType(32)
-    kind = ir.FunctionType(ir.VoidType(), [byte, number, number, number])
-
-    @intrinsic  # type: ignore[untyped-decorator]
-    def fetcher(_context: Any, array: Any, index: Any) -> Any:
-        def build(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-            place = builder.bitcast(_place(context, builder, signature.args[0], *arguments), byte)
-            prefetch = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0")
-            builder.call(prefetch, [place, *map(number, (writes, 3, 1))])  # stay near; data
-            return context.get_dummy_value()
-
-        return numba.void(array, numba.uint64), build
-
-    return fetcher
-
-
-fetch, fetch_to_write = _fetcher(0), _fetcher(1)
-"""In compiled code: have an entry of a flat array brought to the first cache, to read or to write it."""
+    return numba.void(array, numba.uint64), build
 
 
 def _collector(count: int) -> Any:
