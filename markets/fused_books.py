@@ -17,6 +17,7 @@ from foretrade.markets.compiled import inlined
 from foretrade.markets.reasons import REASONS
 from foretrade.markets.tally import COUNTS, clear_tally, close_tally, tally_drawdown, tally_return
 
+STRIP = np.uint64(64)  # lanes; loops of ordinary bars take as many at once, be they in use or not
 BOOKS = ("cash", "units", "cut", "kept")
 CASH, UNITS, CUT, KEPT = offsets(len(BOOKS))
 SCRATCH = ("tilt", "order", "carry", "lost")
@@ -34,13 +35,14 @@ class Block(NamedTuple):
         later: Likewise: those after the step, if it is an ordinary one.
         tally: ``[TALLY_FIELDS × LANES]``.
         scratch: What loops tell each other, ``[SCRATCH × LANES]``.
-        scale: Level of costs of each strategy.
+        scale: Level of costs, ``[LANES]``.
         weights: Targets of each strategy.
-        at: Where in these two the block's begin.
+        at: Where in them the block's begin.
         before: Equity at the close before, ``[LANES]``.
         after: Equity at this close, ``[LANES]``.
-        fallen: How many accounts are over, ``[1]``.
+        wild: How many accounts are over or beyond the bounds that ordinary bars suppose, ``[1]``.
         lanes: How many are in use.
+        width: Likewise, in whole strips.
     """
 
     books: Floats
@@ -52,8 +54,9 @@ class Block(NamedTuple):
     at: Index
     before: Floats
     after: Floats
-    fallen: Ints
+    wild: Ints
     lanes: Index
+    width: Index
 
 
 class Bar(NamedTuple):
@@ -78,14 +81,16 @@ class Bar(NamedTuple):
 
 
 @inlined
-def open_books(x: Block, cash: float) -> None:
-    """Put ``cash`` into every account."""
-    x.fallen[0] = 0
-    for j in range(x.lanes):
+def open_books(x: Block, cash: float, scale: Floats, n: Index) -> None:
+    """Put ``cash`` into every account of block ``n``, and note its levels of costs."""
+    x.wild[0] = 0
+    for j in range(x.width):
         for k in range(len(BOOKS)):
             x.books[k * LANES + j] = 0.0
         x.books[CASH + j] = x.before[j] = cash
         clear_tally(x.tally, j, cash)
+    for j in range(x.lanes):
+        x.scale[j] = scale[n * np.uint64(LANES) + j]
 
 
 @inlined

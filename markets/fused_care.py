@@ -31,8 +31,14 @@ from foretrade.markets.tally import OVER, close_tally, tally_flows
 
 
 @compiled_part
-def take_with_care(x: Block, bar: Bar, fills_first: bool, step: float, moments: bool) -> None:
-    """Take a bar in which an account is over or lost, or may not be able to pay for its order."""
+def take_with_care(
+    x: Block, bar: Bar, gearing: float, fills_first: bool, step: float, moments: bool
+) -> None:
+    """Take a bar in which an account is over or lost, or may not be able to pay for its order.
+
+    Args:
+        gearing: The largest at the close that the next bar may suppose to be an ordinary one.
+    """
     if not fills_first:
         _accrue(x, bar)
     _aim(x, bar)
@@ -44,6 +50,7 @@ def take_with_care(x: Block, bar: Bar, fills_first: bool, step: float, moments: 
         tally_moments(x, step)
     if lost > 0:
         _close_lost(x, step)
+    x.wild[0] = _count_wild(x, bar, gearing)
 
 
 @inlined
@@ -56,7 +63,7 @@ def _accrue(x: Block, bar: Bar) -> None:
     """Pay borrow and financing, and earn interest, on what is carried."""
     for j in range(x.lanes):
         cash = x.books[CASH + j]
-        earned = earned_in(cash, x.books[UNITS + j], bar, x.scale[x.at + j])
+        earned = earned_in(cash, x.books[UNITS + j], bar, x.scale[j])
         x.scratch[CARRY + j] = -earned
         x.books[CASH + j] = cash + (earned if x.tally[OVER + j] == ALIVE else 0.0)
 
@@ -87,7 +94,7 @@ def _charge(x: Block, bar: Bar) -> None:
     """Orders as they are after their costs; refuse those that no equity can pay for."""
     for j in range(x.lanes):
         away = x.scratch[ORDER + j]
-        unit_cost = bar.fill * rate_of(bar, x.scale[x.at + j])
+        unit_cost = bar.fill * rate_of(bar, x.scale[j])
         slope = slope_of(away, x.scratch[TILT + j], unit_cost)
         order = away / slope
         left = x.books[CASH + j] + x.books[UNITS + j] * bar.fill - abs(order) * unit_cost
@@ -103,13 +110,13 @@ def _trade(x: Block, bar: Bar, accrues: bool) -> int:
     for j in range(x.lanes):
         order, carry, stands = x.scratch[ORDER + j], x.scratch[CARRY + j], x.tally[OVER + j] == ALIVE
         notional = abs(order) * bar.fill
-        paid = notional * rate_of(bar, x.scale[x.at + j])
+        paid = notional * rate_of(bar, x.scale[j])
         cash = cash_after(x.books[CASH + j], order * bar.fill, paid)
         units = x.books[UNITS + j] + order
         ruined = (order == 0.0) & (cash + units * bar.fill <= 0.0)
         if accrues:
             ruined = False  # it would have been at the mark before
-            earned = earned_in(cash, units, bar, x.scale[x.at + j])
+            earned = earned_in(cash, units, bar, x.scale[j])
             carry = -earned
             cash += earned if stands else 0.0
         equity = cash + units * bar.mark
@@ -133,10 +140,9 @@ def _liquidate(x: Block, bar: Bar, fills_first: bool) -> None:
         if gone:
             price = bar.fill if ruined else bar.mark
             notional = abs(units) * price
-            paid = notional * rate_of(bar, x.scale[x.at + j])
+            paid = notional * rate_of(bar, x.scale[j])
             b[CASH + j] = x.after[j] = cash_after(cash, -units * price, paid)
             b[UNITS + j] = 0.0
-            x.fallen[0] += 1
             t[RUIN + j] += 1.0
             tally_flows(t, j, x.before[j], notional, paid, True)
 
@@ -147,6 +153,15 @@ def _close_lost(x: Block, count: float) -> None:
     for j in range(x.lanes):
         if x.scratch[LOST + j] > 0.0:
             close_tally(x.tally, j, count, RUINED)
+
+
+@inlined
+def _count_wild(x: Block, bar: Bar, gearing: float) -> int:
+    wild = 0
+    for j in range(x.lanes):
+        keeps = abs(x.books[UNITS + j]) * bar.mark <= gearing * x.after[j]
+        wild += not (keeps & (x.tally[OVER + j] == ALIVE))
+    return wild
 
 
 @inlined

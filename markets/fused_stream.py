@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 from foretrade.markets.accounts import LANES
-from foretrade.markets.arrays import LINE, Floats, Index
+from foretrade.markets.arrays import LINE, Floats, Index, UInts
 from foretrade.markets.compiled import inlined
 from foretrade.markets.vectors import address, fetch, stream_eight
 
@@ -21,16 +21,38 @@ NUMBERS = np.uint64(LINE) // ITEM  # in a line
 AHEAD = np.uint64(8)  # blocks; what is asked for so early is there when its turn comes
 
 
+class Rows(NamedTuple):
+    """What is on its way to and from the memory during a bar.
+
+    Args:
+        equity: At the close before, of all blocks that take bars together.
+        row: Where it is kept, ``[strategies]``.
+        at: Where in the row theirs begins.
+        kept: Whether equity is kept at all.
+        weights: Targets of this bar, ``[strategies]``.
+        later: Those of the next one.
+        lines: Where in the equity the lines of each block begin, and how many they are, ``[blocks, 2]``.
+    """
+
+    equity: Floats
+    row: Floats
+    at: Index
+    kept: bool
+    weights: Floats
+    later: Floats
+    lines: UInts
+
+
 class Stream(NamedTuple):
     """Lines that a block has to carry along.
 
     Args:
-        equity: At the close before, of all blocks that take bars together.
+        equity: As in :class:`Rows`.
         first: Where in it the lines begin.
-        row: Where it is kept, ``[strategies]``.
+        row: As in :class:`Rows`.
         to: Where in it they begin.
         lines: How many.
-        kept: Whether it is kept at all.
+        kept: Whether equity is kept at all.
         weights: Targets of the block whose turn comes ``AHEAD`` blocks later, ``[strategies]``.
         soon: Where in them it begins.
     """
@@ -46,38 +68,46 @@ class Stream(NamedTuple):
 
 
 @inlined
-def begin_stream(
-    equity: Floats, rows: Floats, targets: Floats, k: Index, n: Index, start: Index, stop: Index
-) -> Stream:
-    """Of block ``n`` of the blocks ``start … stop - 1``: their equity at close ``k``.
-
-    Lines seldom begin where blocks do; so a block's part begins and ends where lines do. What stands in
-    the row before the first line and behind the last is written here.
+def begin_rows(
+    equity: Floats, rows: Floats, targets: Floats, k: Index, start: Index, stop: Index, lines: UInts
+) -> Rows:
+    """Of the blocks ``start … stop - 1`` and their equity at close ``k``; what stands in its row before
+    the first line and behind the last is written here.
 
     Args:
         rows: Equity at all closes, ``[steps + 1, strategies]``, or at the last, in as many as there are.
         targets: ``[steps, 1, strategies]``.
+        lines: Written: those of :class:`Rows`.
     """
-    one, lanes, at = np.uint64(1), np.uint64(LANES), start * np.uint64(LANES)
-    steps, row = np.uint64(len(targets)), rows[k % np.uint64(len(rows))]
+    one, lanes = np.uint64(1), np.uint64(LANES)
+    steps, row, at = np.uint64(len(targets)), rows[k % np.uint64(len(rows))], start * lanes
     count = min(np.uint64(len(row)) - at, (stop - start) * lanes)
-    head = (
-        NUMBERS - address(row, at) // ITEM % NUMBERS
-    ) % NUMBERS  # numbers before the first whole line
-    begin = min((n - start) * lanes + head, count) if n > start else np.uint64(0)
-    end = min((n + one - start) * lanes + head, count) if n + one < stop else count
-    first = begin if n > start else min(head, end)
-    lines = (end - first) // NUMBERS
-    for j in range(begin, first):
+    head = min((NUMBERS - address(row, at) // ITEM % NUMBERS) % NUMBERS, count)
+    for j in range(head):
         row[at + j] = equity[j]
-    for j in range(first + lines * NUMBERS, end):
+    for j in range(head + (count - head) // NUMBERS * NUMBERS, count):
         row[at + j] = equity[j]
-    later = n + min(AHEAD, stop - start)
-    step, block = (k, later) if later < stop else (k + one, later - (stop - start))
-    return Stream(
-        equity, first, row, at + first, lines, (len(rows) > len(targets)) | (k == steps),
-        targets[min(step, steps - one), 0], block * lanes,
+    for which in range(stop - start):  # lines seldom begin where blocks do
+        first = min(which * lanes + head, count)
+        lines[which, np.uint64(0)] = first
+        lines[which, one] = (min(first + lanes, count) - first) // NUMBERS
+    return Rows(
+        equity, row, at, (len(rows) > len(targets)) | (k == steps),
+        targets[min(k, steps - one), 0], targets[min(k + one, steps - one), 0], lines,
     )  # fmt: skip
+
+
+@inlined
+def begin_stream(x: Rows, which: Index, blocks: Index) -> Stream:
+    """Of one of the blocks."""
+    lanes, later = np.uint64(LANES), which + min(AHEAD, blocks)
+    first, lines = x.lines[which, np.uint64(0)], x.lines[which, np.uint64(1)]
+    if later < blocks:
+        return Stream(
+            x.equity, first, x.row, x.at + first, lines, x.kept, x.weights, x.at + later * lanes
+        )
+    soon = x.at + (later - blocks) * lanes
+    return Stream(x.equity, first, x.row, x.at + first, lines, x.kept, x.later, soon)
 
 
 @inlined

@@ -7,7 +7,7 @@ from functools import cache
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from ledger_account import fixed_notional
 from numpy.testing import assert_allclose, assert_array_equal
@@ -273,6 +273,74 @@ def test_blocks_that_meet_ruin_take_the_bar_with_care(fill, scale, seed):
         assert_array_equal(played.reasons[name], stepped.reasons[name], err_msg=name)
     assert {name for name, counts in played.reasons.items() if counts.any()} >= {"band", "costs", "ruin"}
     assert not played.ruined.all()
+
+
+def assert_fused_is_stepped(market, weights, rules, **terms):
+    fused, stepped = (
+        sweep(market, weights, rules=replace(rules, minimum_order=least), flows=False, **terms)
+        for least in (0.0, 1e-300)
+    )
+    assert_array_equal(fused.equity, stepped.equity)
+    for name, counts in fused.reasons.items():
+        assert_array_equal(counts, stepped.reasons[name], err_msg=name)
+    return fused
+
+
+def market_of(opens, closes):
+    prices = {"open": opens, "close": closes}
+    prices |= {"high": np.maximum(opens, closes), "low": np.minimum(opens, closes)}
+    return replace(random_walk(len(closes)), **{name: value[:, None] for name, value in prices.items()})
+
+
+@settings(max_examples=40)
+@given(
+    st.sampled_from([0.01, 0.05, 0.2, 0.6]),
+    st.sampled_from([0.0, 5.0, 400.0, 1500.0]),
+    st.sampled_from([0.0, 0.02, 0.5]),
+    st.sampled_from([0.5, 1.0, 3.0, 6.0]),
+    st.sampled_from(FILLS),
+    st.booleans(),
+    st.integers(0, 99),
+)
+def test_however_prices_move_the_fused_loop_is_the_ledger(
+    move, cost_bps, band, leverage, fill, carries, seed
+):
+    """Whether a bar is an ordinary one is known by prices and rates alone, before accounts are seen."""
+    assume(1.5e-4 * cost_bps * leverage < 1)
+    rng = np.random.default_rng(seed)
+    steps = np.exp(rng.normal(0.0, move, (121, 2)) * (rng.uniform(size=(121, 1)) < 0.5))
+    closes = 100.0 * np.cumprod(steps[:, 0])
+    market = market_of(np.concatenate([closes[:1], closes[:-1]]) * steps[:, 1], closes)
+    weights = draw(seed, 120, 140) * (leverage / 2)
+    weights[60:] *= 0.3
+    costs = Costs(cost_bps, cost_bps / 2, *((40.0, 3000.0, 4000.0) if carries else (0.0, 0.0, 0.0)))
+    rules = Rules(leverage, no_trade_band=band)
+    assert_fused_is_stepped(market, weights, rules, costs=costs, fill=fill)
+
+
+@pytest.mark.parametrize(
+    ("closes", "weight", "leverage", "costs", "level"),
+    [
+        ([100, 100, 290, 305, 305], -0.5, 0.5, Costs(400, 100, 0, 0, 0), 1),  # nobody could pay at 290
+        ([100, 100, 100, 100, 100], -2.0, 2.0, Costs(0, 0, 4000, 0, 0), 500),  # borrowed at 55 % a day
+        ([100, 100, 100, 100, 100], 2.0, 2.0, Costs(0, 0, 0, 4000, 0), 1000),
+        ([100, 100, 55, 54, 53], 2.5, 2.5, Costs(1, 0, 0, 0, 0), 1),
+        ([100, 100, 81, 80, 80], 5.0, 5.0, Costs(1000, 500, 0, 0, 0), 1),
+    ],
+)
+def test_what_ruins_accounts_makes_a_bar_no_ordinary_one(closes, weight, leverage, costs, level):
+    prices, weights = np.array(closes, dtype=float), np.full((4, 3), weight)
+    weights[2:, 1], weights[:, 2] = -weight, 0.1 * weight
+    terms = {"costs": costs, "cost_scale": float(level)}
+    played = assert_fused_is_stepped(market_of(prices, prices), weights, Rules(leverage), **terms)
+    assert played.ruined[0] or played.reasons["costs"][0]
+    assert not played.ruined[2]
+
+
+@pytest.mark.parametrize("price", [1e-303, 1e-120, 1e120, 1e303])
+def test_prices_of_any_size_are_the_ledgers(price):
+    prices, weights = price * np.array([1.0, 1.1, 1.0, 1.2, 1.1]), draw(1, 4, 3)
+    assert_fused_is_stepped(market_of(prices, prices), weights, Rules(), costs=Costs(3, 1))
 
 
 def test_each_strategy_has_its_own_cost_level():
