@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
 from typing import Any
@@ -117,6 +117,11 @@ class Bars:
     def dates(self) -> pd.DatetimeIndex:
         """Exchange-local calendar date of each close, timezone-naive, ``[bars]``."""
         return self.closes_at.tz_convert(self.timezone).tz_localize(None).normalize()
+
+    @cached_property
+    def derived(self) -> dict[Hashable, Any]:
+        """What others have computed of these bars, kept as long as they are."""
+        return {}
 
     @cached_property
     def has_corporate_actions(self) -> bool:

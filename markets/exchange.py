@@ -94,9 +94,7 @@ def make_exchange(
     costs, rules = costs or Costs(), rules or Rules()
     check_trade_rate(costs, rules)
     _check_impact(costs, rules, bars)
-    mark = last_closes(bars)
-    prices = _price_panel(bars, mark, fill, rules, halted)
-    events = _event_panel(bars, mark, rules)
+    prices, events = _panels(bars, fill, rules, halted)
     terms = np.zeros(1, dtype=TERMS)
     for name in NUMBERS[:-1]:
         limit = getattr(rules, name)
@@ -183,6 +181,19 @@ def _check_impact(costs: Costs, rules: Rules, bars: Bars) -> None:
             f"{bars.source}: {silent} has no volume in any bar, so that max_participation would let "
             "nothing trade; leave it out, and impact_bps at 0"
         )
+
+
+def _panels(bars: Bars, fill: Fill, rules: Rules, halted: Bools | None) -> tuple[Floats, Floats]:
+    """Prices and events; the same arrays for all exchanges on the same terms, if nobody is halted."""
+    key = ("panels", fill, rules.max_participation, rules.lot_size, rules.delist_after_bars)
+    found: tuple[Floats, Floats] | None = bars.derived.get(key) if halted is None else None
+    if found is not None:
+        return found
+    mark = last_closes(bars)
+    made = _price_panel(bars, mark, fill, rules, halted), _event_panel(bars, mark, rules)
+    if halted is None:
+        bars.derived[key] = made
+    return made
 
 
 def _price_panel(bars: Bars, mark: Floats, fill: Fill, rules: Rules, halted: Bools | None) -> Floats:
