@@ -82,8 +82,8 @@ def new_accounts(count: int, symbols: int = 1) -> Accounts:
     """Accounts without money."""
     blocks = -(-count // LANES)
     return Accounts(
-        aligned(blocks, len(ACCOUNT_FIELDS) * LANES),
-        aligned(blocks, symbols, len(HOLDING_FIELDS) * LANES),
+        aligned(blocks, len(ACCOUNT_FIELDS) * LANES, page_offset=0),
+        aligned(blocks, symbols, len(HOLDING_FIELDS) * LANES, page_offset=256),
         aligned(blocks, len(CLOCK_FIELDS) * LANES, dtype=np.uint64),
         count,
     )

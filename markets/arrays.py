@@ -18,13 +18,20 @@ Index: TypeAlias = int | np.uint64
 
 
 LINE = 64  # bytes of the cache that come and go together
+PAGE = 4096  # bytes
 
 
-def aligned(*shape: int, dtype: Any = np.float64) -> AnyArray:
-    """Zeros that begin with a line of the cache: no vector and no row as long is in two."""
+def aligned(*shape: int, dtype: Any = np.float64, page_offset: int | None = None) -> AnyArray:
+    """Zeros that begin with a line of the cache: no vector and no row as long is in two.
+
+    Args:
+        page_offset: Where in a page they begin, in bytes. A processor takes a load for one of what was
+            stored just before at the same place of another page, and waits.
+    """
     size = math.prod(shape) * np.dtype(dtype).itemsize
-    memory = np.zeros(size + LINE, dtype=np.uint8)
-    skipped = -memory.ctypes.data % LINE
+    unit, offset = (LINE, 0) if page_offset is None else (PAGE, page_offset)
+    memory = np.zeros(size + unit, dtype=np.uint8)
+    skipped = (offset - memory.ctypes.data) % unit
     array: AnyArray = memory[skipped : skipped + size].view(dtype).reshape(shape)
     return array
 

@@ -75,11 +75,14 @@ class Group(NamedTuple):
 def new_group(blocks: int) -> Group:
     """Memory for so many blocks, or as many as take a bar together."""
     count = min(blocks, GROUP)
-    books, place = aligned(count + 1, len(BOOKS) * LANES), np.arange(count + 1, dtype=np.uint64)
+    books = aligned(count + 1, len(BOOKS) * LANES, page_offset=0)
+    place = np.arange(count + 1, dtype=np.uint64)
     sizes, lines = (np.zeros((count, 2), dtype=np.uint64) for _ in range(2))
     wild, tally = np.zeros((count, 1), dtype=np.int64), aligned(count, len(TALLY_FIELDS) * LANES)
-    scale, part, scratch = aligned(count, LANES), aligned(LANES), aligned(len(SCRATCH) * LANES)
-    return Group(books, place, sizes, lines, wild, scale, part, tally, scratch, aligned(2, count, LANES))
+    scale, part = aligned(count, LANES), aligned(LANES)
+    scratch = aligned(len(SCRATCH) * LANES, page_offset=768)  # what is stored of some lanes is never
+    equity = aligned(2, count, LANES, page_offset=448)  # where the next ones are loaded from
+    return Group(books, place, sizes, lines, wild, scale, part, tally, scratch, equity)
 
 
 def can_fuse(exchange: Exchange, rows: range) -> bool:

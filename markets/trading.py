@@ -67,7 +67,8 @@ class Workspace(NamedTuple):
 
 def new_workspace(symbols: int) -> Workspace:
     """An empty workspace."""
-    return Workspace(aligned(len(WORK_FIELDS) * LANES), aligned(symbols, len(QUOTE_FIELDS) * LANES))
+    account = aligned(len(WORK_FIELDS) * LANES, page_offset=512)
+    return Workspace(account, aligned(symbols, len(QUOTE_FIELDS) * LANES, page_offset=768))
 
 
 @inlined
