@@ -126,8 +126,7 @@ def position_chart(lines: Mapping[str, Run], forecast: pd.Series | None = None) 
     Args:
         forecast: Log return forecast at each close, by date.
     """
-    first = next(iter(lines.values()))
-    price = dated(thinned(first.ledger.set_index("date")["close"].groupby(level=0).last()), "price")
+    price = dated(thinned(adjusted_close(next(iter(lines.values())))), "price")
     held = [
         dated(thinned(run.weights.groupby(level=0).last()), "weight").assign(strategy=label)
         for label, run in lines.items()
@@ -187,8 +186,18 @@ def position_chart(lines: Mapping[str, Run], forecast: pd.Series | None = None) 
         "resolve": {"scale": {"y": "independent"}},
     }
     data = {"weights": pd.concat(held, ignore_index=True), "price": price, "forecast": strip}
-    note = "Line: price. Shaded: weight held. Strip: forecasts; the largest twentieth looks alike."
+    note = (
+        "Line: price, splits taken out. Shaded: weight held. Strip: forecasts; the largest twentieth "
+        "looks alike."
+    )
     return Chart("Positions and forecasts on the price", spec, data, note)
+
+
+def adjusted_close(run: Run) -> pd.Series:
+    """Last close of each day in units of the last day: prices before a split are divided by it."""
+    ledger = run.ledger.set_index("date")
+    later = ledger["split"][::-1].cumprod()[::-1] / ledger["split"]
+    return (ledger["close"] / later).groupby(level=0).last()
 
 
 def monthly_chart(lines: Mapping[str, Run]) -> Chart:

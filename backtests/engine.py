@@ -27,12 +27,12 @@ from foretrade.storage import atomic_path
 COSTS = ("fee", "spread", "impact", "borrow", "financing", "interest")
 LEDGER_COLUMNS = (
     "decided_at", "closes_at", "date", "requested", "achieved", "reason", "fill_price", "close",
-    "traded", "units", "cash", "price_pnl", "dividend", *COSTS, "equity", "reward", "ruined",
+    "split", "traded", "units", "cash", "price_pnl", "dividend", *COSTS, "equity", "reward", "ruined",
 )  # fmt: skip
-ACCOUNT_COLUMNS = tuple(name for name in LEDGER_COLUMNS if name not in TOLD_PER_SYMBOL)
+ACCOUNT_COLUMNS = tuple(name for name in LEDGER_COLUMNS if name not in (*TOLD_PER_SYMBOL, "split"))
 HOLDING_COLUMNS = (
     "decided_at", "closes_at", "date", "symbol",
-    "requested", "achieved", "reason", "fill_price", "close", "units",
+    "requested", "achieved", "reason", "fill_price", "close", "split", "units",
 )  # fmt: skip
 IN_WORDS = {
     "leverage": "cut to the limit on leverage or net weight",
@@ -62,7 +62,8 @@ class Run:
             exchange's calendar day of the latter. Amounts are in quote currency: costs positive
             when paid, ``interest`` positive when earned, ``traded`` the notional of the step's
             fills. ``requested`` and ``achieved`` are weights at the fill, ``reason`` holds the flags of
-            ``foretrade.markets.reasons.REASONS``; ``units``, ``cash`` and ``equity`` are at the close.
+            ``foretrade.markets.reasons.REASONS``; ``split`` is how many units one became in the
+            bar; ``units``, ``cash`` and ``equity`` are at the close.
             Of several symbols it holds what the account has and pays as a whole
             (``ACCOUNT_COLUMNS``), and ``panel`` the rest.
         fill: When orders filled.
@@ -218,6 +219,7 @@ def _made_run(
 ) -> Run:
     bars, symbols = market.bars, market.symbols
     rows, steps = [info["row"] for info in infos], infos[1:]
+    splits = bars.split[rows[1:]][:, [bars.symbols.index(symbol) for symbol in symbols]]
     frame = pd.DataFrame(
         {
             "decided_at": bars.closes_at[rows[:-1]],
@@ -229,13 +231,15 @@ def _made_run(
         | {key: [info[key] for info in steps] for key in LEDGER_COLUMNS if key in infos[0]}
     )
     if len(symbols) == 1:
-        return Run(name, infos[0]["equity"], frame[list(LEDGER_COLUMNS)], market.fill, symbols)
+        ledger = frame.assign(split=splits[:, 0])[list(LEDGER_COLUMNS)]
+        return Run(name, infos[0]["equity"], ledger, market.fill, symbols)
     stamps = frame[["decided_at", "closes_at", "date"]]
     panel = stamps.loc[stamps.index.repeat(len(symbols))].reset_index(drop=True)
     panel["symbol"] = np.tile(symbols, len(steps))
     for key in TOLD_PER_SYMBOL:
         values: Floats = np.array([info[key] for info in steps])
         panel[key] = values.ravel()
+    panel["split"] = splits.ravel()
     account, holdings = frame[list(ACCOUNT_COLUMNS)], panel[list(HOLDING_COLUMNS)]
     return Run(name, infos[0]["equity"], account, market.fill, symbols, holdings)
 

@@ -18,7 +18,7 @@ from foretrade.backtests.cells import harmless, interval, listed, markdown, numb
 from foretrade.backtests.field import FieldTests
 from foretrade.backtests.standings import Concordance, RankCorrelation, Standing
 from foretrade.backtests.tables import lines_of, sorting_script
-from foretrade.backtests.verdict import CONFIDENCE
+from foretrade.backtests.verdict import CONFIDENCE, MIN_ACTIVE
 from foretrade.backtests.worth import MemberWorth
 from foretrade.pages import data_uri, hash_source, render
 from foretrade.storage import atomic_path, write_text
@@ -122,6 +122,11 @@ class LeaguePage:
             f"more than luck explains (StepM at 5 %, deflated Sharpe ratio above {CONFIDENCE:g})"
         )
 
+    def _is_passed_over(self, row: Standing) -> bool:
+        """Whether nothing but the number of its bars keeps it from being shown to earn more."""
+        ahead = row.sharpe_low > 0 and row.difference_low > 0 and row.deflated > CONFIDENCE
+        return ahead and not row.proven and row.label in self.tests.beats_benchmark
+
     def unlike_chance(self) -> str:
         """What random trading turns over, if it is not about what the forecasters do."""
         usual = float(np.median([row.turnover for row in self.standings]))
@@ -155,6 +160,11 @@ class LeaguePage:
         if ruined:
             said.append(
                 f"Ruined, and so ranked last, without ratios, and not in the tests: {'; '.join(ruined)}."
+            )
+        if few := [row.label for row in self.standings if self._is_passed_over(row)]:
+            said.append(
+                f"Ahead of buy and hold in every test, and not counted: {listed(few)}. Fewer than "
+                f"{MIN_ACTIVE} bars gain or lose, or differ from it; so few the tests misjudge."
             )
         if self.unlike_chance():
             said.append(self.unlike_chance())

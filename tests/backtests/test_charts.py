@@ -3,23 +3,34 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 import pytest
+from numpy.testing import assert_allclose
 
-from foretrade.backtests.charts import equity_chart, monthly_chart, rolling_sharpe_chart
-from foretrade.backtests.engine import LEDGER_COLUMNS, Run
+from foretrade.agents.baselines import Constant
+from foretrade.backtests.charts import (
+    adjusted_close,
+    equity_chart,
+    monthly_chart,
+    position_chart,
+    rolling_sharpe_chart,
+)
+from foretrade.backtests.engine import LEDGER_COLUMNS, Run, run
 from foretrade.backtests.explanation import Explanation
 from foretrade.backtests.forecast_charts import deletion_chart
 from foretrade.backtests.marks import colour_of
 from foretrade.backtests.vega import Chart
+from foretrade.envs.market import MarketEnv
+from foretrade.markets.synthetic import random_walk
 
 
 def run_on(days: pd.DatetimeIndex, name: str = "made") -> Run:
     """A run with a bar on each day, and nothing else of interest."""
     values = np.random.default_rng(0).normal(0.0005, 0.01, len(days))
-    ledger = pd.DataFrame(0.0, index=range(len(days)), columns=list(LEDGER_COLUMNS))
+    ledger = pd.DataFrame(0.0, index=range(len(days)), columns=list(LEDGER_COLUMNS)).assign(split=1.0)
     ledger["date"], ledger["equity"], ledger["ruined"] = days, 1e6 * np.cumprod(1 + values), False
     return Run(name, 1e6, ledger)
 
@@ -72,3 +83,19 @@ def test_entries_are_counted_in_whole_numbers():
     why = Explanation("a", 10, 0.0, groups, sizes, {}, {"account": 0.1}, rows)
     numbers = [text for text in labels(deletion_chart(why)) if re.fullmatch(r"[12](\.\d+)?", text)]
     assert numbers == ["1", "2"]
+
+
+def test_a_split_is_no_fall_of_the_price():
+    """Twice: the picture shows the market without splits, in units of the last day."""
+    whole = random_walk(340, symbols=2)
+    split, parts = np.ones_like(whole.close), np.ones_like(whole.close)
+    split[290, 1], split[310, 1] = 2.0, 5.0
+    parts[:290, 1], parts[290:310, 1] = 10.0, 5.0
+    fields = {name: getattr(whole, name) * parts for name in ("open", "high", "low", "close")}
+    bars = replace(whole, split=split, volume=whole.volume / parts, **fields)
+    env = MarketEnv(bars, symbols=["WALK1"])
+    played = run(Constant(env.layout, env.actions, 0.5), env)
+    shown = adjusted_close(played)
+    assert played.ledger["close"].pct_change().min() < -0.75
+    assert_allclose(shown, whole.close[-len(shown) :, 1], rtol=1e-12)
+    assert_allclose(position_chart({"half": played}).data["price"]["price"], shown)

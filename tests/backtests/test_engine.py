@@ -75,7 +75,7 @@ def panel(bars):
 
 def test_the_books_of_a_panel_are_whole(panel, bars):
     steps = len(panel.ledger)
-    assert panel.holdings.shape == (3 * steps, 10)
+    assert panel.holdings.shape == (3 * steps, 11)
     assert list(panel.holdings["symbol"][:4]) == [*SYMBOLS, "WALK0"]
     value = (panel.holdings["units"] * panel.holdings["close"]).to_numpy().reshape(-1, 3).sum(axis=1)
     ledger = panel.ledger

@@ -119,3 +119,16 @@ def test_a_chance_is_never_nought():
 
 def test_names_make_a_sentence():
     assert [listed(list("abc")[:n]) for n in range(4)] == ["", "a", "a and b", "a, b and c"]
+
+
+def test_who_is_passed_over_for_too_few_bars_is_named():
+    few = row("few bars", proven=False, deflated=0.97)
+    words = "Ahead of buy and hold in every test, and not counted: few bars. Fewer than 50 bars gain"
+    assert words in " ".join(page([GOOD, few], ("good", "few bars")).remarks())
+    for other in (
+        page([GOOD, few], ("good",)),  # behind in the tests of the field
+        page([GOOD, replace(few, deflated=0.9)], ("good", "few bars")),
+        page([GOOD, replace(few, sharpe_low=math.nan)], ("good", "few bars")),
+        page([replace(few, proven=True)], ("few bars",)),
+    ):
+        assert "not counted" not in " ".join(other.remarks())

@@ -49,7 +49,7 @@ def made_run(returns, name="made", closes_at=None, timezone="America/New_York"):
     stamps = (index + pd.Timedelta(hours=16)).tz_localize(timezone).tz_convert("UTC")
     stamps = stamps if closes_at is None else closes_at
     equity = 1e6 * np.cumprod(1 + values)
-    ledger = pd.DataFrame(0.0, index=range(len(values)), columns=list(LEDGER_COLUMNS))
+    ledger = pd.DataFrame(0.0, index=range(len(values)), columns=list(LEDGER_COLUMNS)).assign(split=1.0)
     ledger["closes_at"], ledger["date"] = (
         stamps,
         stamps.tz_convert(timezone).tz_localize(None).normalize(),

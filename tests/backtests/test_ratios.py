@@ -329,7 +329,7 @@ def test_time_in_market_comes_from_positions(market):
 def test_the_risk_adjusted_return_knows_its_periods(index):
     """quantstats: always divides by 252 bars a year."""
     monthly = by_period(index, "month").to_timestamp()
-    ledger = pd.DataFrame(0.0, index=range(len(monthly)), columns=list(LEDGER_COLUMNS))
+    ledger = pd.DataFrame(0.0, index=range(len(monthly)), columns=list(LEDGER_COLUMNS)).assign(split=1.0)
     stamps = (monthly.index + pd.Timedelta(hours=21)).tz_localize("UTC")
     ledger["closes_at"], ledger["date"] = stamps, monthly.index
     ledger["decided_at"] = stamps - pd.Timedelta(days=30)

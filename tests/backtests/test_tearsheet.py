@@ -61,7 +61,7 @@ def made(days: pd.DatetimeIndex, seed: int, name: str, scale: float = 0.02) -> R
     """A run that is in the market but for a while, and that begins with a gain."""
     values = np.random.default_rng(seed).standard_t(4, len(days)) * scale + 0.002
     values[0], values[40:110] = 0.01, 0.0
-    ledger = pd.DataFrame(0.0, index=range(len(days)), columns=list(LEDGER_COLUMNS))
+    ledger = pd.DataFrame(0.0, index=range(len(days)), columns=list(LEDGER_COLUMNS)).assign(split=1.0)
     ledger["closes_at"] = (days + pd.Timedelta(hours=16)).tz_localize("UTC")
     ledger["decided_at"] = ledger["closes_at"] - pd.Timedelta(days=1)
     ledger["date"], ledger["equity"] = days, 1e6 * np.cumprod(1 + values)

@@ -17,7 +17,7 @@ def made_run(returns: np.ndarray, *, traded: float = 0.0, ruined: bool = False) 
     """A run with the given returns and nothing else of interest."""
     equity = 1e6 * np.cumprod(1 + np.asarray(returns, dtype=float))
     days = pd.bdate_range("2014-01-02", periods=len(equity))
-    ledger = pd.DataFrame(0.0, index=range(len(equity)), columns=list(LEDGER_COLUMNS))
+    ledger = pd.DataFrame(0.0, index=range(len(equity)), columns=list(LEDGER_COLUMNS)).assign(split=1.0)
     stamps = (days + pd.Timedelta(hours=21)).tz_localize("UTC")
     ledger["closes_at"], ledger["decided_at"], ledger["date"] = stamps, stamps, days
     before = np.concatenate([[1e6], equity[:-1]])
