@@ -142,10 +142,11 @@ def sweep_moments(
     cost_scale: float | Floats = 1.0,
     initial_equity: float = 1_000_000.0,
     threads: int = 1,
+    flows: bool = True,
 ) -> Moments:
     """As :func:`sweep`, without keeping equity: memory does not grow with the bars."""
     play = _plan(bars, targets, rows, fill, costs, rules, cost_scale, initial_equity, threads)
-    record = play(np.empty((2, play.targets.shape[2])), moments=True)
+    record = play(np.empty((2, play.targets.shape[2])), moments=True, flows=flows)
     return Moments(**_outcome(bars, play, record), **_moments(record))
 
 
