@@ -26,6 +26,7 @@ from foretrade.markets.exchange import (
 )
 from foretrade.markets.fused_books import (
     BOOKS,
+    MOST_STEPS,
     SCRATCH,
     STRIP,
     Bar,
@@ -35,7 +36,7 @@ from foretrade.markets.fused_books import (
     tally_moments,
 )
 from foretrade.markets.fused_bounds import gearing_closed, is_ordinary
-from foretrade.markets.fused_care import count_strange, take_with_care
+from foretrade.markets.fused_care import count_counted, count_strange, take_with_care
 from foretrade.markets.fused_loops import take
 from foretrade.markets.fused_stream import Stream, begin_rows, begin_stream, carry
 from foretrade.markets.tally import TALLY_FIELDS, Record, hand_over
@@ -92,6 +93,7 @@ def can_fuse(exchange: Exchange, rows: range) -> bool:
     phases = ("inside_margin", "has_exits", "has_actions", "has_delistings")
     return bool(
         fills.shape[1] == 1
+        and len(rows) <= MOST_STEPS
         and np.isfinite(fills).all()
         and terms["sizing"] == WEIGHTS
         and terms["proportional"]
@@ -149,6 +151,7 @@ def replay_fused(
                     carry(stream, np.uint64(0), stream.lines)
                 strange += count_strange(block)
                 take_with_care(block, bar, gearing, fills_first, float(k + one), record.moments)
+                plain &= count_counted(block) == 0
         equity = flat(group.equity[steps % two])
         traffic = begin_rows(equity, record.equity, targets, steps, start, stop, group.lines)
         for n in range(start, stop):

@@ -18,8 +18,10 @@ from foretrade.markets.reasons import REASONS
 from foretrade.markets.tally import COUNTS, clear_tally, close_tally, tally_drawdown, tally_return
 
 STRIP = np.uint64(64)  # lanes; loops of ordinary bars take as many at once, be they in use or not
-BOOKS = ("cash", "units", "cut", "kept")
-CASH, UNITS, CUT, KEPT = offsets(len(BOOKS))
+BOOKS = ("cash", "units", "counts")
+CASH, UNITS, COUNTED = offsets(len(BOOKS))
+CUT, KEPT = 2.0**26, 1.0  # added to the counts for a target that a limit cuts, or the band keeps
+MOST_STEPS = 2**26 - 1  # whose counts do not mix
 SCRATCH = ("tilt", "order", "carry", "lost")
 TILT, ORDER, CARRY, LOST = offsets(len(SCRATCH))
 LEVERAGE, BAND, COSTS, RUIN = (
@@ -97,8 +99,9 @@ def open_books(x: Block, cash: float, scale: Floats, n: Index) -> None:
 def close_books(x: Block, count: float) -> None:
     """End the tallies with step number ``count``."""
     for j in range(x.lanes):
-        x.tally[LEVERAGE + j] = x.books[CUT + j]
-        x.tally[BAND + j] = x.books[KEPT + j]
+        cut = np.floor(x.books[COUNTED + j] / CUT)
+        x.tally[LEVERAGE + j] = cut
+        x.tally[BAND + j] = x.books[COUNTED + j] - cut * CUT
         close_tally(x.tally, j, count, ALIVE)
 
 

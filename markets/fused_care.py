@@ -14,6 +14,7 @@ from foretrade.markets.fused_books import (
     CARRY,
     CASH,
     COSTS,
+    COUNTED,
     CUT,
     KEPT,
     LOST,
@@ -83,8 +84,7 @@ def _aim(x: Block, bar: Bar) -> None:
         off = able & is_beyond(away, noise, base)
         in_band = off & keeps_limit(abs(value), base, bar.max_leverage)
         in_band &= not is_beyond(away, band, base)
-        x.books[CUT + j] += 1.0 if cut else 0.0
-        x.books[KEPT + j] += 1.0 if in_band else 0.0
+        x.books[COUNTED + j] += (CUT if cut else 0.0) + (KEPT if in_band else 0.0)
         x.scratch[TILT + j] = tilt
         x.scratch[ORDER + j] = away if off & (not in_band) else 0.0
 
@@ -162,6 +162,15 @@ def _count_wild(x: Block, bar: Bar, gearing: float) -> int:
         keeps = abs(x.books[UNITS + j]) * bar.mark <= gearing * x.after[j]
         wild += not (keeps & (x.tally[OVER + j] == ALIVE))
     return wild
+
+
+@inlined
+def count_counted(x: Block) -> int:
+    """Accounts of which a target was cut, or kept by the band, at any time."""
+    counted = 0
+    for j in range(x.lanes):
+        counted += x.books[COUNTED + j] > 0.0
+    return counted
 
 
 @inlined

@@ -14,6 +14,7 @@ from foretrade.markets.arrays import Index
 from foretrade.markets.compiled import choose, compiled_phase, inlined
 from foretrade.markets.fused_books import (
     CASH,
+    COUNTED,
     CUT,
     KEPT,
     ORDER,
@@ -67,8 +68,8 @@ def _order(x: Block, bar: Bar, begin: Index, scale: float, uniform: bool, plain:
         if not plain:
             cash += earned_in(cash, units, bar, level)
             later[CASH + j] = cash
-            cut, count = abs(weight) > bar.room * (1.0 + ROUNDING), books[CUT + j]
-            later[CUT + j] = choose(cut, count + 1.0, count)
+            cut, count = abs(weight) > bar.room * (1.0 + ROUNDING), books[COUNTED + j]
+            count = choose(cut, count + CUT, count)
             weight = within(weight, bar.room)
         value = units * bar.fill
         base, tilt = cash + value, weight * bar.inverse_fill
@@ -77,8 +78,7 @@ def _order(x: Block, bar: Bar, begin: Index, scale: float, uniform: bool, plain:
         if not plain:
             in_band = goes & keeps_limit(abs(value), base, bar.max_leverage)
             in_band &= not is_beyond(away, band, base)
-            count = books[KEPT + j]
-            later[KEPT + j] = choose(in_band, count + 1.0, count)
+            later[COUNTED + j] = choose(in_band, count + KEPT, count)
             goes &= not in_band
         slope = slope_of(away, tilt, bar.fill * rate_of(bar, level))
         x.scratch[ORDER + j] = choose(goes, away / slope, 0.0)

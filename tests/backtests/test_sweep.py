@@ -338,6 +338,18 @@ def test_what_ruins_accounts_makes_a_bar_no_ordinary_one(closes, weight, leverag
     assert not played.ruined[2]
 
 
+@pytest.mark.parametrize("strategies", [5, 200, 300])
+def test_what_was_cut_in_a_bar_that_is_no_ordinary_one_stays_counted(strategies):
+    """At 30 an account at the limit has lost more than half; all other targets are within it."""
+    prices = np.array([100.0, 100, 30, 31, 32, 31])
+    weights = np.tile([[0.9], [0.9], [0.9], [0.8], [0.7]], (1, strategies))
+    weights[1, ::3] = 1.5
+    played = assert_fused_is_stepped(
+        market_of(prices, prices), weights, Rules(), costs=Costs(3, 1, 0, 0)
+    )
+    assert (played.reasons["leverage"] == (np.arange(strategies) % 3 == 0)).all()
+
+
 @pytest.mark.parametrize("price", [1e-303, 1e-120, 1e120, 1e303])
 def test_prices_of_any_size_are_the_ledgers(price):
     prices, weights = price * np.array([1.0, 1.1, 1.0, 1.2, 1.1]), draw(1, 4, 3)
