@@ -52,12 +52,14 @@ def equity_chart(
 
 def _ruin_note(lines: Mapping[str, Run]) -> str:
     """Who lost the account, and on which day."""
-    ruined = [
-        f"{label} on {pd.Timestamp(run.ledger['date'].iloc[-1]).date()}"
+    lost = {
+        f"{label} on {pd.Timestamp(run.ledger['date'].iloc[-1]).date()}": run.equity.iloc[-1] > 0
         for label, run in lines.items()
         if run.ledger["ruined"].any()
-    ]
-    return f" Ruin, where the line ends: {', '.join(ruined)}." if ruined else ""
+    }
+    ends = (("Ruin", False), ("Margin call", True))
+    named = [(how, [who for who, left in lost.items() if bool(left) is called]) for how, called in ends]
+    return "".join(f" {how}, where the line ends: {', '.join(who)}." for how, who in named if who)
 
 
 def drawdown_chart(lines: Mapping[str, Run], bold: Sequence[str]) -> Chart:

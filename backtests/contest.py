@@ -20,7 +20,7 @@ from foretrade.backtests.returns import returns_of
 from foretrade.backtests.sweep import sweep
 from foretrade.envs.market import MarketEnv
 from foretrade.envs.observation import market_rows
-from foretrade.markets.arrays import AnyArray, Float32s, Floats
+from foretrade.markets.arrays import AnyArray, Bools, Float32s, Floats
 from foretrade.markets.labels import LabelConfig, forward_returns
 from foretrade.markets.rules import Rules
 from foretrade.markets.table import Table
@@ -37,7 +37,7 @@ class Played:
     Args:
         equity: In quote currency, at the closes, ``[steps + 1, levels]``; stays where it ended in ruin.
         turnover: Traded notional over the equity before, a year, ``[levels]``.
-        ruined: Whether the account was lost, ``[levels]``.
+        ruined: Whether the account was lost, to ruin or to a margin call, ``[levels]``.
         later: Equity at costs as configured if every decision had come one bar later, ``[steps + 1]``;
             empty if that was not played.
     """
@@ -51,6 +51,12 @@ class Played:
     def returns(self) -> Floats:
         """After all costs, ``[steps, levels]``; see :func:`foretrade.backtests.returns.returns_of`."""
         return returns_of(self.equity)
+
+    @property
+    def called(self) -> Bools:
+        """Whether it was lost to a margin call, which leaves something, ``[levels]``."""
+        called: Bools = (self.ruined > 0) & (self.equity[-1] > 0)
+        return called
 
     def lived(self, level: int) -> Floats:
         """Returns at a level of costs, of which a ruined account's ends with the bar that lost it."""

@@ -5,7 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
+from foretrade.backtests.returns import require_finite
 from foretrade.markets.arrays import Floats
+from foretrade.markets.bars import DataError
 
 ROUNDING = 1e-12  # of equity: a loss this small is float noise
 
@@ -31,7 +33,13 @@ def drawdown_table(returns: pd.Series) -> pd.DataFrame:
     Columns: ``start`` (first day below the peak), ``valley`` (deepest day), ``recovery`` (day on which
     the peak is reached again; NaT if it never was), ``depth`` (a negative fraction), ``days`` (calendar
     days from start to recovery, or to the last day) and ``bars`` (closes below the peak).
+
+    Raises:
+        DataError: A return is not finite, or the days do not ascend.
     """
+    require_finite(returns)
+    if not returns.index.is_monotonic_increasing:
+        raise DataError("returns: days must ascend; sort them first")
     below, days = underwater(returns.to_numpy()), pd.DatetimeIndex(returns.index)
     edges = np.diff(np.concatenate([[False], below < 0, [False]]).astype(np.int8))
     first, after = np.flatnonzero(edges > 0), np.flatnonzero(edges < 0)

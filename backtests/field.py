@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -36,7 +36,12 @@ class FieldTests:
 
 
 def field_tests(
-    returns: Mapping[str, Floats], benchmark_name: str, benchmark: Floats, *, seed: int = 0
+    returns: Mapping[str, Floats],
+    benchmark_name: str,
+    benchmark: Floats,
+    *,
+    closed: Collection[str] = (),
+    seed: int = 0,
 ) -> FieldTests:
     """Compare strategies with each other, with a benchmark and with cash, at one volatility.
 
@@ -48,8 +53,9 @@ def field_tests(
     Args:
         returns: Net simple returns of every strategy that was tried, ``[bars]``; one of −100 % is ruin.
         benchmark: The same of the benchmark.
+        closed: Strategies whose account a margin call closed: that is lost, too.
     """
-    ruined = tuple(name for name, own in returns.items() if own.min() <= -1.0)
+    ruined = tuple(name for name, own in returns.items() if own.min() <= -1.0 or name in closed)
     alive = {name: own for name, own in returns.items() if name not in ruined}
     traded = {name: own for name, own in alive.items() if np.ptp(own) > ROUNDING}
     idle = tuple(name for name in alive if name not in traded)

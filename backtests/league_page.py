@@ -86,9 +86,9 @@ class LeaguePage:
         against = doubt(self.alarms(), idealised=self.idealised)
         first = f"{against}. " if against else ""
         if best.ruined:
-            return f"{first}Ruin: every forecaster lost its account."
+            return f"{first}{self._loss()}: every forecaster lost its account."
         if math.isnan(best.sharpe) and any(row.ruined for row in self.standings):
-            return f"{first}Ruin: every forecaster that traded lost its account."
+            return f"{first}{self._loss()}: every forecaster that traded lost its account."
         if math.isnan(best.sharpe):
             return f"{first}No forecaster traded, or the test block is too short for a Sharpe ratio."
         p, cash = self.tests.superior_to_benchmark, self.tests.superior_to_cash
@@ -103,6 +103,12 @@ class LeaguePage:
             f"would look this good with a chance of {p_value(p)} (Hansen's SPA); than cash, "
             f"{p_value(cash)}."
         )
+
+    def _loss(self) -> str:
+        called = [row.called for row in self.standings if row.ruined]
+        if all(called):
+            return "Margin calls"
+        return "Ruin and margin calls" if any(called) else "Ruin"
 
     def _finding(self, doubt: str) -> str:
         """Who is shown to earn more than buy-and-hold: in the tests of the field, and by itself."""
@@ -156,11 +162,11 @@ class LeaguePage:
                 f"in each; p {number(ranked.p_value)} if drawn by lot), mean rank correlation of "
                 f"two folds {number(ranked.mean_correlation)}."
             )
-        ruined = [row.label for row in self.standings if row.ruined]
-        if ruined:
-            said.append(
-                f"Ruined, and so ranked last, without ratios, and not in the tests: {'; '.join(ruined)}."
-            )
+        for how, called in (("Ruined", False), ("Closed by a margin call", True)):
+            lost = [row.label for row in self.standings if row.ruined and row.called is called]
+            if lost:
+                named = "; ".join(lost)
+                said.append(f"{how}, and so ranked last, without ratios, and not in the tests: {named}.")
         if few := [row.label for row in self.standings if self._is_passed_over(row)]:
             said.append(
                 f"Ahead of buy and hold in every test, and not counted: {listed(few)}. Fewer than "
@@ -267,12 +273,18 @@ def worth_cells(member: MemberWorth, form: str) -> list[str]:
     ]
 
 
+def _fate(row: Standing) -> str:
+    if not row.ruined:
+        return ""
+    return " (margin call)" if row.called else " (ruined)"
+
+
 def standing_cells(row: Standing, confidence: Mapping[str, float]) -> list[str]:
     """One row as text."""
     several = row.seeds > 1 and not math.isnan(row.sharpe_min)
     seeds = interval(row.sharpe_min, row.sharpe_max) if several else ""
     return [
-        row.label + (" (ruined)" if row.ruined else ""),
+        row.label + _fate(row),
         number(row.sharpe),
         interval(row.sharpe_low, row.sharpe_high),
         number(row.deflated),

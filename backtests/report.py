@@ -124,7 +124,8 @@ class Report:
         against = doubt(self.alarms(), idealised=self.idealised)
         first = f"{against}. " if against else ""
         if agent.ruined:
-            return f"{first}Ruin: {label} lost its account in {agent.ruined} of {runs} runs."
+            what = "Margin call" if scores.ruined and scores.total_return > -1 else "Ruin"
+            return f"{first}{what}: {label} lost its account in {agent.ruined} of {runs} runs."
         if math.isnan(scores.sharpe):
             why = f"{label} never traded, or not long enough for a Sharpe ratio."
             return f"{first}No edge after costs: {why}"

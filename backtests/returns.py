@@ -63,15 +63,26 @@ def checked_returns(returns: Any, *, what: str = "returns") -> pd.Series:
         raise DataError(f"{what}: give numbers, at least one; got {len(returns)} of {returns.dtype}")
     _check_days(returns.index, what)
     values = returns.astype(np.float64)
-    finite = np.isfinite(values.to_numpy())
-    if not finite.all():
-        day = values.index[int(np.argmin(finite))].date()
-        raise DataError(f"{what}: the value of {day} is not finite; give it, or drop the day")
+    require_finite(values, what)
     if looks_like_prices(np.asarray(values, dtype=np.float64)):
         raise DataError(
             f"{what}: these are prices or equity, not returns; give prices.pct_change().iloc[1:]"
         )
     return values
+
+
+def require_finite(returns: pd.Series, what: str = "returns") -> None:
+    """Refuse a gap: compounded, it would count as a return of 0.
+
+    Raises:
+        DataError: A value is not finite; the message names its place.
+    """
+    finite = np.isfinite(returns.to_numpy(dtype=np.float64))
+    if not finite.all():
+        place = returns.index[int(np.argmin(finite))]
+        is_day = isinstance(place, pd.Timestamp) and place == place.normalize()
+        shown = place.date() if is_day else place
+        raise DataError(f"{what}: the value of {shown} is not finite; give it, or leave it out")
 
 
 def looks_like_prices(values: Floats) -> bool:
@@ -103,7 +114,8 @@ def by_exchange_day(returns: pd.Series, timezone: str) -> pd.Series:
     """Returns at aware stamps, compounded within each calendar day of the exchange.
 
     Raises:
-        DataError: The stamps are naive: which day it is then depends on where one stands.
+        DataError: The stamps are naive: which day it is then depends on where one stands; or a return
+            is not finite.
     """
     index = returns.index
     if not isinstance(index, pd.DatetimeIndex) or index.tz is None:
@@ -113,7 +125,12 @@ def by_exchange_day(returns: pd.Series, timezone: str) -> pd.Series:
 
 
 def by_day(returns: pd.Series) -> pd.Series:
-    """Returns compounded within each day of the index; quantstats counts a row as a day."""
+    """Returns compounded within each day of the index; quantstats counts a row as a day.
+
+    Raises:
+        DataError: A return is not finite.
+    """
+    require_finite(returns)
     return (1 + returns).groupby(level=0).prod() - 1
 
 

@@ -33,7 +33,8 @@ class Standing:
         proven: Whether it gained by itself, and more than buy-and-hold; see ``Verdict``. The record of
             trials is not looked at.
         deflated: Probability that the true ratio exceeds what the best row would show by luck.
-        mean_return: After costs, a year, arithmetic; −1 of a ruined account.
+        mean_return: After costs, a year, arithmetic; −1 of a ruined account. After a margin call nothing
+            is earned any more.
         turnover: Traded notional over equity, a year.
         break_even_bps: Cost of a unit of turnover at which the mean return would be zero, if the trades
             stayed as they are: gross mean return over turnover. NaN if nothing is earned before costs.
@@ -44,6 +45,7 @@ class Standing:
         lost_low: Lower end of the 95 % interval of what that delay costs.
         ruined: Whether the account was lost. Such a row has no ratios and no break-even; in folds the
             bars after it count as 0.
+        called: Whether a margin call took it, which leaves something.
         seeds: Policies behind the row; it shows the median one by Sharpe ratio.
         sharpe_min, sharpe_max: Over the seeds.
         fold_sharpes: After costs, in each fold.
@@ -72,6 +74,7 @@ class Standing:
     later_sharpe: float
     lost_low: float
     ruined: bool
+    called: bool
     seeds: int
     sharpe_min: float
     sharpe_max: float
@@ -137,6 +140,7 @@ def standing(
         later_sharpe=defined_sharpe(late, periods_per_year),
         lost_low=lost_by_delay(played.lived(net), late, periods_per_year)[0],
         ruined=bool(ruined),
+        called=bool(played.called[net]),
         seeds=len(seeds),
         sharpe_min=min(sharpes),
         sharpe_max=max(sharpes),
@@ -165,8 +169,8 @@ def _sharpe(played: Played, level: int, periods_per_year: float) -> float:
 
 
 def _mean_return(played: Played, level: int, periods_per_year: float) -> float:
-    """A year, at a level of costs; −100 % of a lost account."""
-    lost = bool(played.ruined[level])
+    """A year, at a level of costs; −100 % of a ruined account."""
+    lost = bool(played.ruined[level]) and not played.called[level]
     return -1.0 if lost else float(played.returns[:, level].mean()) * periods_per_year
 
 

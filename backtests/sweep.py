@@ -172,11 +172,13 @@ class _Play:
             if self.fuses:
                 if replay_fused(*given, new_group(last - first), record, first, last):
                     _check_finite(self.targets)
-            else:
-                _check_finite(self.targets)
-                accounts, work = new_accounts(LANES, symbols), new_workspace(symbols)
-                tally = np.empty(len(TALLY_FIELDS) * LANES)
-                replay(*given, accounts, work, tally, record, first, last)
+                part = slice(first * LANES, last * LANES)
+                if np.isfinite(equity[len(self.targets) % len(equity), part]).all():
+                    return
+            _check_finite(self.targets)  # or money was out of a number's range
+            accounts, work = new_accounts(LANES, symbols), new_workspace(symbols)
+            tally = np.empty(len(TALLY_FIELDS) * LANES)
+            replay(*given, accounts, work, tally, record, first, last)
 
         _share_out(play, -(-strategies // LANES), self.threads)
         return record

@@ -8,6 +8,8 @@ from typing import Literal, TypeAlias
 import numpy as np
 import pandas as pd
 
+from foretrade.backtests.returns import require_finite
+
 Period: TypeAlias = Literal["week", "month", "quarter", "year"]
 CODES: dict[str, str] = {"week": "W-SUN", "month": "M", "quarter": "Q", "year": "Y"}
 
@@ -17,9 +19,14 @@ def by_period(returns: pd.Series, period: Period) -> pd.Series:
 
     Weeks end on Sunday and keep their year: the week of 31 December 2018 is one week, and not part of
     January 2018.
+
+    Raises:
+        DataError: A return is not finite.
+        ValueError: There is no such period.
     """
     if period not in CODES:
         raise ValueError(f"period = {period!r} must be one of {', '.join(map(repr, CODES))}")
+    require_finite(returns)
     spans = pd.DatetimeIndex(returns.index).to_period(CODES[period])
     return ((1 + returns).groupby(spans).prod() - 1).rename_axis(period)
 
@@ -43,7 +50,11 @@ def trailing_return(returns: pd.Series, years: int, *, start: pd.Timestamp | Non
     Args:
         start: Day of the equity before the first return; without it the history begins on the first
             return's own day.
+
+    Raises:
+        DataError: A return is not finite.
     """
+    require_finite(returns)
     days = pd.DatetimeIndex(returns.index)
     since = days[-1] - pd.DateOffset(years=years)
     if (days[0] if start is None else start) > since:

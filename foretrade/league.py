@@ -28,6 +28,7 @@ from foretrade.backtests.worth import MemberWorth, Value, member_worth
 from foretrade.counting import compared, faults, record_cells, state
 from foretrade.experiment import run_steps
 from foretrade.forecasters.names import member_name
+from foretrade.incidents import silent_members
 from foretrade.job import Job
 from foretrade.league_season import HOLD, Season, play
 from foretrade.league_tasks import FOLDER
@@ -82,7 +83,8 @@ def _page(job: Job, season: Season) -> LeaguePage:
         standing(name, name, "", own, verdicts[name], {}, **settings)
         for name, own in season.references.items()
     ]
-    standings.sort(key=_place, reverse=True)
+    silent = silent_members(job)
+    standings.sort(key=lambda row: (row.forecaster not in silent, *_place(row)), reverse=True)
     plain = [row for row in standings if row.rule == config.plain_rule]
     profits = [row.mean_return for row in plain]
     return LeaguePage(
@@ -130,7 +132,8 @@ def _judge(
     work: list[partial[Any]] = [
         partial(judge, own, hold[: len(own)], trials, periods) for own in judged.values()
     ]
-    work.append(partial(field_tests, returns, HOLD, hold, seed=config.seed))
+    closed = [name for name, one in shown.items() if one.called[net]]
+    work.append(partial(field_tests, returns, HOLD, hold, closed=closed, seed=config.seed))
     if len(members) > 1:
         work += [
             partial(

@@ -13,6 +13,7 @@ from foretrade.backtests.cells import p_value
 from foretrade.config import changes
 from foretrade.counting import compared, faults
 from foretrade.forecasters.names import member_name
+from foretrade.incidents import incidents
 from foretrade.job import Job
 from foretrade.lineup import (
     BENCHMARK,
@@ -203,5 +204,5 @@ def _selection(job: Job) -> str:
 
 
 def warnings_of(job: Job) -> list[str]:
-    """What a reader of any result has to know about the data."""
-    return [finding.message for finding in inspect_bars(job.bars)]
+    """What a reader of any result has to know about the data and the forecasters."""
+    return [*(finding.message for finding in inspect_bars(job.bars)), *incidents(job)]

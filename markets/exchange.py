@@ -32,6 +32,7 @@ PRICE_FIELDS = (
 ) = (np.uint64(k) for k in range(len(PRICE_FIELDS)))  # fmt: skip
 EVENT_FIELDS = ("split", "dividend", "delisted", "high", "low")
 AT_SPLIT, AT_DIVIDEND, AT_DELISTING, AT_HIGH, AT_LOW = (np.uint64(k) for k in range(len(EVENT_FIELDS)))
+KEPT = 8  # panels of the same bars
 TINY = 1e-300  # stands for a volume of nothing where something is divided by it
 
 NUMBERS = (
@@ -53,7 +54,7 @@ TERMS = np.dtype(
 
 
 class Exchange(NamedTuple):
-    """Read-only arrays that the kernel works on.
+    """Arrays that the kernel reads. Exchanges over the same bars share them: nobody writes to them.
 
     Args:
         prices: ``[bars, symbols, len(PRICE_FIELDS)]``. ``mark`` is the last close, ``valued`` the one
@@ -192,6 +193,8 @@ def _panels(bars: Bars, fill: Fill, rules: Rules, halted: Bools | None) -> tuple
     mark = last_closes(bars)
     made = _price_panel(bars, mark, fill, rules, halted), _event_panel(bars, mark, rules)
     if halted is None:
+        if len(bars.derived) >= KEPT:  # a grid over terms: none of them will come again soon
+            bars.derived.clear()
         bars.derived[key] = made
     return made
 

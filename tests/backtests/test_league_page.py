@@ -25,6 +25,7 @@ def row(label: str, **changes: object) -> Standing:
         **NUMBERS,
         proven=True,
         ruined=False,
+        called=False,
         seeds=1,
         fold_sharpes=(0.5,),
         level_sharpes=(0.5, 0.5),
@@ -132,3 +133,16 @@ def test_who_is_passed_over_for_too_few_bars_is_named():
         page([replace(few, proven=True)], ("few bars",)),
     ):
         assert "not counted" not in " ".join(other.remarks())
+
+
+def test_margin_calls_are_told_from_ruin():
+    called = row("called", proven=False, ruined=True, called=True)
+    both = page([GOOD, LOST, called])
+    said = " ".join(both.remarks())
+    assert "Ruined, and so ranked last, without ratios, and not in the tests: lost." in said
+    assert (
+        "Closed by a margin call, and so ranked last, without ratios, and not in the tests: called."
+        in said
+    )
+    assert page([called]).verdict() == "Margin calls: every forecaster lost its account."
+    assert page([called, LOST]).verdict() == "Ruin and margin calls: every forecaster lost its account."

@@ -20,12 +20,14 @@ from numpy.testing import assert_allclose
 from foretrade.agents.baselines import Constant
 from foretrade.backtests.alarms import IDEALISED_FILLS
 from foretrade.backtests.charts import equity_chart, relative_equity
+from foretrade.backtests.drawdowns import drawdown_table
 from foretrade.backtests.engine import LEDGER_COLUMNS, Run, run
 from foretrade.backtests.league import Strategy, league_frame, league_rows, spreadsheet_safe
 from foretrade.backtests.metrics import score_returns, score_run
 from foretrade.backtests.ratios import ratios_of
-from foretrade.backtests.returns import by_exchange_day, checked_returns, joined, until_ruin
+from foretrade.backtests.returns import by_day, by_exchange_day, checked_returns, joined, until_ruin
 from foretrade.backtests.tearsheet import otherwise, undrawable, write_tearsheet
+from foretrade.backtests.windows import by_period, month_table, trailing_return
 from foretrade.envs.market import MarketEnv
 from foretrade.markets.bars import DataError
 
@@ -124,6 +126,28 @@ def test_what_is_no_series_of_daily_returns_is_refused(change, message):
         score_returns(change(normal()), 252)
     with pytest.raises(DataError, match=f"^benchmark: .*{message}"):
         score_returns(normal(), 252, benchmark=change(normal()))
+
+
+@pytest.mark.parametrize(
+    "compound",
+    [
+        by_day,
+        lambda r: by_exchange_day(r.tz_localize("UTC"), "Asia/Tokyo"),
+        lambda r: by_period(r, "month"),
+        month_table,
+        lambda r: trailing_return(r, 1),
+        drawdown_table,
+    ],
+)
+def test_a_gap_is_no_return_of_zero(compound):
+    """pandas leaves NaN out of products."""
+    with pytest.raises(DataError, match="the value of 2014-01-13.* is not finite; give it, or leave"):
+        compound(normal().where(normal().index != normal().index[7]))
+
+
+def test_drawdowns_need_their_order():
+    with pytest.raises(DataError, match="days must ascend"):
+        drawdown_table(normal()[::-1])
 
 
 def test_a_benchmark_by_name_is_refused_and_nothing_is_downloaded(monkeypatch):

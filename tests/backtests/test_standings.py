@@ -41,6 +41,26 @@ def ruin(good):
     return Played(np.column_stack([equity] * 3), np.full(3, 10.0), np.ones(3))
 
 
+def test_a_margin_call_takes_the_account_and_leaves_what_it_left():
+    equity = np.append(np.cumprod(np.append(1e6, np.full(30, 0.998))), np.full(40, 0.9e6))
+    one = Played(np.column_stack([equity] * 3), np.full(3, 10.0), np.ones(3))
+    assert one.called.all()
+    verdict = judge(one.lived(1), np.zeros(len(one.lived(1))), Trials(1, 0.0), 252)
+    row = standing(
+        "x", "x", "sign", [one], verdict, {}, cost_scales=LEVELS, folds=4, periods_per_year=252
+    )
+    assert (row.ruined, row.called, row.proven) == (True, True, False)
+    assert row.mean_return == pytest.approx(one.returns[:, 1].mean() * 252)
+    assert -1 < row.mean_return < 0
+    cells = standing_cells(row, {})
+    assert (cells[0], cells[1:5]) == ("x (margin call)", ["–", "–", "–", "–"])
+    rng = np.random.default_rng(0)
+    field = {"x": one.returns[:, 1], "alive": rng.normal(0, 0.01, len(one.returns))}
+    found = field_tests(field, "hold", rng.normal(0, 0.01, len(one.returns)), closed=["x"])
+    assert found.ruined == ("x",)
+    assert set(found.confidence) == {"alive", "hold"}
+
+
 def test_a_ruined_account_has_lost_everything_and_has_no_ratios():
     good = np.random.default_rng(1).normal(0.03, 0.01, 60)
     one, lived = ruin(good), np.append(good, -1.0)

@@ -356,6 +356,16 @@ def test_prices_of_any_size_are_the_ledgers(price):
     assert_fused_is_stepped(market_of(prices, prices), weights, Rules(), costs=Costs(3, 1))
 
 
+def test_money_out_of_a_numbers_range_is_the_ledgers():
+    """Equity over price is, and the ledger refuses the orders."""
+    prices = np.array([1e-20, 1.1e-20, 1e-20, 1.1e-20])
+    terms = {"costs": Costs(2, 1), "initial_equity": 1e289}
+    for strategies in (1, 300):
+        weights = np.full((3, strategies), 0.5)
+        played = assert_fused_is_stepped(market_of(prices, prices), weights, Rules(), **terms)
+        assert (played.reasons["costs"] == 3).all()
+
+
 def test_each_strategy_has_its_own_cost_level():
     weights = np.repeat(draw(3, 100, 1), 3, axis=1)
     rows = range(START, START + 100)

@@ -58,3 +58,10 @@ def test_other_terms_have_prices_of_their_own(terms):
             for name in ("prices", "events")
         )
         assert_array_equal(make_exchange(bars).prices, usual.prices)
+
+
+def test_bars_keep_no_more_panels_than_a_few():
+    bars = market()
+    for share in np.linspace(0.1, 1.0, 30):
+        make_exchange(bars, rules=Rules(max_participation=float(share)))
+    assert 0 < len(bars.derived) <= 8
