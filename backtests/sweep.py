@@ -236,6 +236,10 @@ def _checked_out(out: Floats | None, targets: Floats) -> Floats:
 
 def _checked_targets(bars: Bars, targets: Floats) -> Floats:
     """``[steps, symbols, strategies]``."""
+    if isinstance(targets, np.ma.MaskedArray):
+        raise ValueError("targets are masked; fill them: 0 stays out of the market")
+    if (kind := np.asarray(targets).dtype).kind not in "fiub":
+        raise ValueError(f"targets must be real numbers, got {kind}")
     panel = np.ascontiguousarray(targets, dtype=np.float64)
     panel = panel[:, None, :] if panel.ndim == 2 else panel
     if panel.ndim != 3 or panel.shape[1] != len(bars.symbols) or 0 in panel.shape:

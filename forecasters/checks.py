@@ -52,7 +52,7 @@ def yield_checks(forecaster: Forecaster) -> Iterator[Callable[[Forecaster], None
 
 
 def check_gives_one_finite_mean_a_row(forecaster: Forecaster) -> None:
-    """``predict`` returns a Forecast whose parts are finite and ``[n]``."""
+    """``predict`` returns a Forecast whose parts are finite and ``[n]``, and a std above zero."""
     X, y = _data(forecaster)
     forecast = clone(forecaster).fit(X[:80], y[:80]).predict(X[80:])
     assert isinstance(forecast, Forecast), f"predict returned {type(forecast).__name__}, not Forecast"
@@ -62,6 +62,8 @@ def check_gives_one_finite_mean_a_row(forecaster: Forecaster) -> None:
         if values is not None:
             assert np.shape(values) == (len(X) - 80,), f"{name} has shape {np.shape(values)}"
             assert np.isfinite(values).all(), f"{name} is not finite everywhere"
+    if forecast.std is not None:
+        assert (forecast.std > 0).all(), f"std is {np.min(forecast.std):g} somewhere; it must be above 0"
 
 
 def check_fits_the_same_bits_twice(forecaster: Forecaster) -> None:

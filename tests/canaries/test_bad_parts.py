@@ -114,6 +114,11 @@ class GivesNaN(Honest):
         return Forecast(np.full(len(X), np.nan))
 
 
+class GivesANegativeStd(Honest):
+    def predict(self, X):
+        return Forecast(super().predict(X).mean, np.full(len(X), -0.01))
+
+
 class GivesAnArray(Honest):
     def predict(self, X):
         return np.zeros(len(X))
@@ -139,7 +144,11 @@ def test_each_forecaster_check_catches_its_cheat(name):
 
 def test_an_honest_forecaster_passes():
     assert set(check(Honest()).values()) == {"passed"}
-    assert "not Forecast" in check(GivesAnArray())["check_gives_one_finite_mean_a_row"]
+    for bad, words in (
+        (GivesAnArray(), "not Forecast"),
+        (GivesANegativeStd(), "std is -0.01 somewhere"),
+    ):
+        assert words in check(bad)["check_gives_one_finite_mean_a_row"]
 
 
 class FreeTrading(MarketEnv):
