@@ -151,7 +151,7 @@ def replay_fused(
                     carry(stream, np.uint64(0), stream.lines)
                 strange += count_strange(block)
                 take_with_care(block, bar, gearing, fills_first, float(k + one), record.moments)
-                plain &= count_counted(block) == 0
+                plain &= count_counted(block) == 0  # plain loops would leave counts behind
         equity = flat(group.equity[steps % two])
         traffic = begin_rows(equity, record.equity, targets, steps, start, stop, group.lines)
         for n in range(start, stop):
