@@ -19,6 +19,7 @@ from typer.testing import CliRunner
 from foretrade import league, league_season, policies
 from foretrade.agents.checkpoint import Checkpoints
 from foretrade.backtests.engine import read_runs, write_runs
+from foretrade.backtests.report import Report
 from foretrade.backtests.trials import Ledger
 from foretrade.cli import app
 from foretrade.config import read_config
@@ -58,6 +59,21 @@ def runs(tmp_path_factory) -> Path:
 @pytest.fixture
 def first(runs) -> Job:
     return job_of(runs / "first")
+
+
+@pytest.fixture(scope="module")
+def alone(runs) -> tuple[Report, object]:
+    """What the report of the first run says, and the key of its step, before there is another run."""
+    job = job_of(runs / "first")
+    return build_report(job), state(job)
+
+
+@pytest.fixture(scope="module")
+def second(runs, alone) -> Job:
+    """A run with other settings beside the first."""
+    job = job_of(runs / "second", "ppo.checkpoints=8", "ppo.learning_rate=0.002")
+    run_steps(job, ("forecast", "train"))
+    return job
 
 
 def trials(job: Job, block: str) -> list[str]:
@@ -109,10 +125,8 @@ def test_nothing_is_counted_twice(first):
     assert state(first) == before
 
 
-def test_other_settings_add_up_and_deflate_the_first_run(first, runs):
-    before, known = build_report(first), state(first)
-    second = job_of(runs / "second", "ppo.checkpoints=8", "ppo.learning_rate=0.002")
-    run_steps(second, ("forecast", "train"))
+def test_other_settings_add_up_and_deflate_the_first_run(first, alone, second):
+    before, known = alone
     assert len(trials(second, "validation")) == 4 + 16
     after = build_report(first)
     assert after.trials.count == before.trials.count + 16
@@ -122,8 +136,8 @@ def test_other_settings_add_up_and_deflate_the_first_run(first, runs):
     assert f"the best of {after.trials.count} trials" in after.verdict()
 
 
-def test_luck_is_measured_on_all_that_was_tried_on_the_same_bars(first):
-    """After the second run, whose checkpoints stand beside those of the first."""
+def test_luck_is_measured_on_all_that_was_tried_on_the_same_bars(first, second):
+    """The checkpoints of the second run stand beside those of the first."""
     found = luck(first)
     assert found["trials"]["count"] == compared(first).count
     assert found["trials"]["checkpoints"] == len(trials(first, "validation")) == 20
@@ -285,7 +299,7 @@ def test_the_lost_returns_of_a_league_cell_leave_luck_undefined(leagued):
     assert f"broken: {ledger.path.parent}" in told.output.replace("\n", "")
 
 
-def test_the_command_lists_trials_and_finds_what_was_done_to_them(first, runs):
+def test_the_command_lists_trials_and_finds_what_was_done_to_them(first, runs, second):
     told = CliRunner().invoke(app, ["trials", str(runs)])
     assert told.exit_code == 0, told.output
     assert "trials.jsonl: whole" in told.output.replace("\n", "")
