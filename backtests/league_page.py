@@ -85,12 +85,16 @@ class LeaguePage:
         best, hold, luck = self.standings[0], self.reference("buy and hold"), self.reference("random")
         against = doubt(self.alarms(), idealised=self.idealised)
         first = f"{against}. " if against else ""
+        # behind a best one without a ratio stands with a ratio only who had no forecasts of its own
+        shown = [row for row in self.standings if not (row.ruined or math.isnan(row.sharpe))]
+        own = " with forecasts" if shown else ""
         if best.ruined:
-            return f"{first}{self._loss()}: every forecaster lost its account."
+            return f"{first}{self._loss()}: every forecaster{own} lost its account."
         if math.isnan(best.sharpe) and any(row.ruined for row in self.standings):
-            return f"{first}{self._loss()}: every forecaster that traded lost its account."
+            return f"{first}{self._loss()}: every forecaster{own} that traded lost its account."
         if math.isnan(best.sharpe):
-            return f"{first}No forecaster traded, or the test block is too short for a Sharpe ratio."
+            why = "traded, or the test block is too short for a Sharpe ratio."
+            return f"{first}No forecaster{own} {why}"
         p, cash = self.tests.superior_to_benchmark, self.tests.superior_to_cash
         chance = "ruin" if luck.ruined else number(luck.sharpe)
         return (

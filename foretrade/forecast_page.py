@@ -14,13 +14,13 @@ import pandas as pd
 from foretrade.counting import record_forecasters
 from foretrade.forecasters.names import member_name
 from foretrade.forecasting import NETS, members_of, walk_settings
+from foretrade.incidents import events_of, failed_rows
 from foretrade.job import Job
 from foretrade.lineup import forecasters
 from foretrade.markets.bars import DataError
 from foretrade.markets.labels import forward_returns
 from foretrade.progress import progress
 from foretrade.results import score_forecasts
-from foretrade.storage import read_json
 from foretrade.workers import run_parallel
 
 if TYPE_CHECKING:
@@ -142,9 +142,10 @@ class _Page:
         if len(self.members) < 2:
             return {}
         means = np.column_stack([self._column(f"{name}.mean") for name in self.members])
+        refits = [fold.start for fold in self.walks[0].folds] + [len(self.labels)]
         for number, name in enumerate(self.members):
-            for rows in self._failed(name):
-                means[rows, number] = np.nan  # what stands there is the mean of the labels
+            for rows in failed_rows(self.happened, name, refits):
+                means[rows, number] = np.nan
         frame = member_importance(
             means,
             self.members,
@@ -155,14 +156,6 @@ class _Page:
         )
         ways = {"left out": "left_out", "forecasts shuffled": "permuted"}
         return {title: pd.DataFrame(frame[way]) for title, way in ways.items()}
-
-    def _failed(self, member: str) -> list[slice]:
-        """Rows from each failure of a member to its next refit."""
-        rows = [e["row"] for e in self.happened if (e["member"], e["kind"]) == (member, "failed")]
-        if not rows:
-            return []
-        starts = [fold.start for fold in self.walks[0].folds] + [len(self.labels)]
-        return [slice(row, next(start for start in starts if start > row)) for row in rows]
 
     def _events(self) -> list[str]:
         """Each failure and roll-back; of refits on drift, one line a member."""
@@ -218,8 +211,7 @@ class _Page:
     @cached_property
     def happened(self) -> list[dict[str, Any]]:
         """Events of the walks."""
-        events: list[dict[str, Any]] = read_json(self.job.run.path / "events.json")
-        return events
+        return events_of(self.job)
 
     def _on_block(self, walk: Walk) -> Walk:
         """The walk from the fold on in which the block begins: its members carry nothing over."""

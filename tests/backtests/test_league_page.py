@@ -144,5 +144,9 @@ def test_margin_calls_are_told_from_ruin():
         "Closed by a margin call, and so ranked last, without ratios, and not in the tests: called."
         in said
     )
+    silent = row("silent", proven=False)  # whoever had no forecasts is ranked behind all others
+    assert page([LOST, silent]).verdict() == "Ruin: every forecaster with forecasts lost its account."
+    idle = row("idle", sharpe=math.nan, proven=False)
+    assert page([idle, silent]).verdict().startswith("No forecaster with forecasts traded, or the test")
     assert page([called]).verdict() == "Margin calls: every forecaster lost its account."
     assert page([called, LOST]).verdict() == "Ruin and margin calls: every forecaster lost its account."
